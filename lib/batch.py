@@ -1,0 +1,66 @@
+"""Runs the whole graph with Snakemake: python -m lib.batch --preset demo (what `make demo` and `make run` call).
+
+When some machines fail the tables are made from the others, and the exit status says so.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from lib import paths
+from lib.settings import load_settings
+
+
+def main(arguments=None):
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m lib.batch", description=__doc__.splitlines()[0])
+    parser.add_argument("--preset", default="demo", help="name in workflow/presets, or path of a YAML file")
+    parser.add_argument("--data", default="", help="data root; none: demo data")
+    parser.add_argument("--machines", default="", help="names; none: all with training and test clips")
+    parser.add_argument("--seeds", default="0", help="such as '0 1 2 3'")
+    parser.add_argument("--run", default="", help="name under outputs, or a path; none: the preset's name")
+    parser.add_argument("--cores", default="2")
+    given = parser.parse_args(arguments)
+    try:
+        load_settings(given.preset)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    run_dir = given.run if Path(given.run).is_absolute() else paths.OUTPUTS / (given.run or Path(given.preset).stem)
+    preset, data = (str(Path(p).resolve()) if p and Path(p).exists() else p for p in (given.preset, given.data))
+    config = [
+        f"preset={preset}",
+        f"data={data}",
+        f"machines={given.machines}",
+        f"seeds={given.seeds}",
+        f"run_dir={run_dir}",
+    ]
+    status = _snakemake(given.cores, config)
+    if status and any(paths.Run(Path(run_dir)).scores()):
+        print("some jobs failed (see above); making the tables from what finished", file=sys.stderr)
+        _snakemake(given.cores, [*config, "partial=1"], str(Path(run_dir) / "tables" / "evaluation.csv"))
+    if not status:
+        print(f"tables: {run_dir}/tables   figures: {run_dir}/figures   executed notebooks: {run_dir}/notebooks")
+    return status
+
+
+def _snakemake(cores, config, *targets):
+    workflow = paths.PROJECT / "workflow"
+    common = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(workflow / "Snakefile"),
+        "--directory",
+        str(paths.PROJECT),
+    ]
+    if any((paths.PROJECT / ".snakemake" / "locks").glob("*")):
+        subprocess.run([*common, "--unlock", "--config", *config], check=False, stderr=subprocess.DEVNULL)
+    profile = ["--profile", str(workflow / "profiles" / "default"), "--cores", cores]
+    return subprocess.run([*common, *profile, "--config", *config, "--", *targets], check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,324 @@
+"""The clip bank: every clip decoded once, in parallel, to one memory-mapped int16 file at one sample rate.
+
+A bank is a folder of `samples.i16` (all clips end to end), `index.parquet` (a row a clip) and `bank.json` (the
+fingerprint: SHA-256 over names, attributes, sizes and CRC-32s of the audio files). It is rebuilt exactly when the audio
+changes: `ClipBank.open` compares each file's size and times, and where these differ its contents. (CRC-32: a SHA-256 of
+each file takes as long as reading and decoding it.)
+"""
+
+import fcntl
+import hashlib
+import io
+import json
+import os
+import shutil
+import struct
+import sys
+import warnings
+import zlib
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import soundfile
+import soxr
+import torch
+
+from lib import dcase, paths
+from lib.paths import whole_file
+from lib.settings import load_settings
+from lib.synthetic import make_demo_data
+
+SHORTEST = 0.1  # s; a shorter clip holds no window of the front end
+FULL_SCALE = 32768
+STATE = ("size", "modified_ns", "changed_ns")
+
+
+class ClipBank:
+    """Decoded clips of a data root.
+
+    Attributes:
+        clips: DataFrame, the rows of `Dataset.clips` with `start` and `length` (samples in `samples`), `seconds`,
+            the file's own `file_rate` (Hz) and `channels`, and `usable`.
+        samples: (total,) int16 memory map.
+        problems: DataFrame of file, problem and mend, the index's and the decoder's together.
+        fingerprint: hexadecimal digest of the audio.
+    """
+
+    def __init__(self, folder, dataset):
+        self.folder = Path(folder)
+        self.dataset = dataset
+        self.clips = pd.read_parquet(self.folder / "index.parquet")
+        state = json.loads((self.folder / "bank.json").read_text())
+        self.fingerprint, self.sample_rate = state["fingerprint"], state["sample_rate"]
+        self.problems = pd.concat(
+            [dataset.problems, pd.DataFrame(state["problems"], columns=dcase.PROBLEM_COLUMNS)], ignore_index=True
+        )
+        size = (self.folder / "samples.i16").stat().st_size
+        self.samples = np.memmap(self.folder / "samples.i16", np.int16, "r") if size else np.empty(0, np.int16)
+
+    @classmethod
+    def open(cls, run, data_root, data, workers=None):
+        """The bank of `data_root`, built or rebuilt when that is due; one process builds, others wait.
+
+        Args:
+            run: `paths.Run`, beside which banks are kept.
+            data_root: folder in DCASE layout.
+            data: `settings.Data`.
+            workers: decoding processes; None is one a core.
+
+        Raises:
+            ValueError: an unusable root. OSError: the bank's folder cannot be written.
+        """
+        dataset = dcase.Dataset(data_root)
+        folder = paths.bank_folder(run, dataset.root, data.sample_rate, data.channel)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = open(folder / "lock", "w")  # noqa: SIM115
+        except OSError as error:
+            raise OSError(
+                f"cannot write {folder}: {error.strerror}; choose another run folder (RUN or run_dir)"
+            ) from error
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not _fresh(folder, dataset.clips):
+                _build(folder, dataset, data, workers or len(os.sched_getaffinity(0)))
+            return cls(folder, dataset)
+
+    def of(self, machine, split=None):
+        """Usable rows of one machine (and split).
+
+        Raises:
+            ValueError: unknown machine.
+        """
+        rows = self.clips.loc[self.dataset.of(machine, split).index]
+        return rows[rows["usable"]]
+
+    def training(self, machine):
+        """Usable training rows of a target machine; ValueError, with the first problems, when there are none."""
+        rows = self.of(machine, "train")
+        if rows.empty:
+            own = self.problems[self.problems["machine"] == machine].head(3)
+            found = "".join(f"\n  {p.file}: {p.problem} ({p.mend})" for p in own.itertuples())
+            raise ValueError(
+                f"{machine}: no usable training clips under {self.dataset.root}; put normal recordings into "
+                f"{machine}/train{found}"
+            )
+        return rows
+
+    def pseudo_anomalous(self, machine):
+        """Usable training rows of every other machine; ValueError when there are none."""
+        rows = self.clips[(self.clips["machine"] != machine) & (self.clips["split"] == "train") & self.clips["usable"]]
+        if rows.empty:
+            raise ValueError(
+                f"{self.dataset.root}: {machine} is the only machine with training clips; outlier exposure needs "
+                "recordings of at least one other machine beside it, as <root>/<other machine>/train/*.wav"
+            )
+        return rows
+
+    def tensor(self, device="cpu"):
+        """(total,) int16 tensor of `samples`: a view of the memory map on the CPU, a copy on a GPU."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            return torch.from_numpy(self.samples).to(device)
+
+    def sound(self, row):
+        """(length,) int16 samples of one row of `clips`."""
+        return self.samples[row.start : row.start + row.length]
+
+
+def _file_state(path):
+    stat = os.stat(path)
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def _fresh(folder, clips):
+    """Whether the bank in `folder` holds exactly the audio of `clips` (and these rows); renews times that only look new."""
+    if not (folder / "bank.json").exists():
+        return False
+    try:
+        index = pd.read_parquet(folder / "index.parquet")
+    except (OSError, ValueError):
+        return False
+    if not index[list(dcase.CLIP_COLUMNS)].equals(clips):
+        return False
+    samples = folder / "samples.i16"
+    if not samples.exists() or samples.stat().st_size != 2 * index["room"].sum():
+        return False
+    try:
+        now = np.array([_file_state(path) for path in clips["path"]]).reshape(-1, 3)
+    except OSError:
+        return False
+    touched = np.flatnonzero((index[list(STATE)].to_numpy() != now).any(axis=1))
+    if not all(_checksum(Path(index["path"][i]).read_bytes()) == index["checksum"][i] for i in touched):
+        return False
+    if len(touched):
+        index[list(STATE)] = now
+        with whole_file(folder / "index.parquet") as temporary:
+            index.to_parquet(temporary)
+    return True
+
+
+def _checksum(content):
+    return f"{len(content)}-{zlib.crc32(content):08x}"
+
+
+def _build(folder, dataset, data, workers):
+    """Decode all clips into `folder`; `bank.json`, written last, declares the bank whole."""
+    (folder / "bank.json").unlink(missing_ok=True)
+    files = dataset.clips["path"].tolist()
+    with ProcessPoolExecutor(workers) as pool:
+        lengths = np.array(list(pool.map(_expected_length, files, [data] * len(files), chunksize=32)), np.int64)
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        with whole_file(folder / "samples.i16", sync=False) as temporary:
+            _allocate(temporary, 2 * int(starts[-1]))
+            jobs = [
+                (path, str(temporary), start, length)
+                for path, start, length in zip(files, starts, lengths, strict=False)
+            ]
+            decoded = list(pool.map(_decode_into, jobs, [data] * len(jobs), chunksize=8))
+    index = dataset.clips.join(pd.DataFrame(decoded, index=dataset.clips.index))
+    index["start"], index["room"] = starts[:-1], lengths
+    problems = [(row.machine, row.path, problem, mend) for row in index.itertuples() for problem, mend in row.problems]
+    for row in _same_audio(index).itertuples():
+        problems.append((row.machine, row.path, f"the same audio as {row.first}", "delete one of the two"))
+    index = index.drop(columns="problems")
+    with whole_file(folder / "index.parquet", sync=False) as temporary:
+        index.to_parquet(temporary)
+    names = index["machine"] + "/" + index["split"] + "/" + index["stem"] + "|" + index["attributes"]
+    fingerprint = hashlib.sha256("\n".join(names + "|" + index["checksum"]).encode()).hexdigest()
+    state = {"fingerprint": fingerprint, "sample_rate": data.sample_rate, "clips": len(index), "problems": problems}
+    with whole_file(folder / "bank.json", sync=False) as temporary:
+        temporary.write_text(json.dumps(state, indent=1))
+
+
+def _same_audio(index):
+    """Usable rows whose audio file stood earlier in the index, with `first`, the earlier path."""
+    usable = index[index["usable"]]
+    first = usable.groupby("checksum")["path"].transform("first")
+    return usable.assign(first=first)[first != usable["path"]]
+
+
+def _allocate(path, size):
+    """Set the file's size; OSError when the disk has no room (posix_fallocate makes the later writes 4 × slower)."""
+    free = shutil.disk_usage(path.parent).free
+    if size > free:
+        raise OSError(f"the decoded clips need {size / 2**20:.0f} MiB and {free / 2**20:.0f} MiB are free")
+    os.truncate(path, size)
+
+
+def _expected_length(path, data):
+    """Samples that the decoded clip takes in the bank; 0 where the header cannot be read."""
+    try:
+        info = soundfile.info(path)
+    except (soundfile.LibsndfileError, OSError):
+        return 0
+    if info.samplerate == data.sample_rate:
+        return info.frames
+    return int(info.frames * data.sample_rate / info.samplerate) + 1
+
+
+def _decode_into(job, data):
+    """Decode one file into its place in the bank; the row of the index that says what was found."""
+    path, bank, start, room = job
+    row = dict(zip(STATE, _file_state(path), strict=True))
+    row |= {"checksum": "", "length": 0, "seconds": 0.0, "file_rate": 0, "channels": 0, "usable": False, "problems": []}
+    try:
+        content = Path(path).read_bytes()
+        row["checksum"] = _checksum(content)
+        samples = _decode(content, data, row)
+    except ValueError as error:
+        row["problems"].append(error.args)
+        return row
+    except (soundfile.LibsndfileError, OSError) as error:
+        row["problems"].append((f"cannot be decoded: {error}", "export or copy the recording again"))
+        return row
+    samples = samples[:room]
+    with open(bank, "r+b") as file:
+        file.seek(2 * int(start))
+        file.write(samples.tobytes())
+    row |= {"length": len(samples), "seconds": len(samples) / data.sample_rate, "usable": True}
+    return row
+
+
+def _decode(content, data, row):
+    """(n,) int16 samples at the bank's rate; ValueError(problem, mend) for a clip that cannot be used."""
+    if not content:
+        raise ValueError("the file is empty (0 bytes)", "copy the recording again")
+    with soundfile.SoundFile(io.BytesIO(content)) as file:
+        row |= {"file_rate": file.samplerate, "channels": file.channels}
+        if file.channels > 1 and (data.channel is None or data.channel >= file.channels):
+            choice = f"0 to {file.channels - 1}"
+            raise ValueError(
+                f"{file.channels} channels", f"set data.channel to one of {choice}, or export the file as mono"
+            )
+        exact = file.subtype not in ("FLOAT", "DOUBLE") and file.samplerate == data.sample_rate
+        samples = file.read(dtype="int16" if exact else "float32", always_2d=True)
+        if len(samples) < file.frames:
+            row["problems"].append((f"ends after {len(samples)} of {file.frames} samples", "copy the recording again"))
+    samples = samples[:, data.channel or 0]
+    if missing := _missing_bytes(content):
+        row["problems"].append((f"truncated: {missing} bytes of audio are missing", "copy the recording again"))
+    if not exact:
+        samples = _to_int16(samples, row["file_rate"], data.sample_rate)
+    if len(samples) < SHORTEST * data.sample_rate:
+        raise ValueError(
+            f"shorter than {SHORTEST} s ({len(samples) / data.sample_rate:.3f} s)", "record it again or delete it"
+        )
+    if not samples.any():
+        row["problems"].append(("silent: every sample is zero", "check microphone and cable; delete the clip"))
+    return samples
+
+
+def _to_int16(samples, rate, target):
+    if not np.isfinite(samples).all():
+        bad = int((~np.isfinite(samples)).sum())
+        raise ValueError(f"{bad} samples are NaN or infinite", "export the recording again")
+    if rate != target:
+        samples = soxr.resample(samples, rate, target)
+    return np.clip(np.rint(samples * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+
+
+def _missing_bytes(content):
+    """Bytes that a RIFF header promises beyond the end of the file (0 for other containers and streamed headers)."""
+    if content[:4] != b"RIFF" or len(content) < 8:
+        return 0
+    promised = struct.unpack("<I", content[4:8])[0] + 8
+    return 0 if promised >= 0xFFFFFFFF else max(0, promised - len(content))
+
+
+def open_bank(run, data_root, preset, settings):
+    """What every notebook starts from: the bank of a data root, or of the preset's demo data, made when missing.
+
+    Args:
+        run: `paths.Run`. data_root: folder, or "" for demo data. preset: name or path. settings: `settings.Settings`.
+    """
+    root = paths.data_folder(data_root, preset)
+    if not data_root:
+        make_demo_data(root, settings.demo)
+    return ClipBank.open(run, root, settings.data)
+
+
+def audio_state(data_root):
+    """Digest of the names, sizes and times of a root's files: cheap, changes whenever the audio may have changed."""
+    clips = dcase.Dataset(data_root).clips
+    states = [(*row[:2], row[4], *_file_state(row[4])) for row in clips.itertuples()]
+    return hashlib.sha256(json.dumps(states).encode()).hexdigest()
+
+
+def main(preset, run_dir, data_root=""):
+    """python -m lib.clips PRESET RUN_DIR [DATA_ROOT]: build the bank and leave `data.json`, which says what is in it."""
+    run, settings = paths.run_folder(run_dir, preset), load_settings(preset)
+    bank = open_bank(run, data_root, preset, settings)
+    usable = int(bank.clips["usable"].sum())
+    facts = {"root": bank.dataset.root.name, "synthetic": bank.dataset.synthetic, "fingerprint": bank.fingerprint}
+    paths.write_text(run.root / "data.json", json.dumps(facts | {"clips": len(bank.clips), "usable": usable}, indent=1))
+    print(f"{bank.dataset.root}: {usable} of {len(bank.clips)} clips usable, {len(bank.problems)} problems")
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except (ValueError, OSError) as error:
+        sys.exit(str(error))

@@ -1,0 +1,175 @@
+"""The inlier models of Sec. 4.2, GMM and KNN, and the three sets they are fitted on (Sec. 3.1). A new one is a class here.
+
+A family holds all its hyper-parameter values, which share the work: `fit(vectors)`, then `score(vectors)` gives one
+column a detector ("GMM-4", "KNN-1"), larger is more anomalous; `state()` is a dict of arrays that `restore` reads.
+"""
+
+import warnings
+
+import numpy as np
+from scipy.special import logsumexp
+from sklearn.covariance import ledoit_wolf
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+
+EIGENVALUE_FLOOR = 1e-9  # of the largest: dead channels leave directions without variance
+QUERIES = 2048  # scored at once, to bound memory
+
+
+class Whitening:
+    """Linear map in which Euclidean distance is the Mahalanobis distance of the Ledoit–Wolf covariance."""
+
+    def fit(self, vectors):
+        """vectors: (n, d) float64, n ≥ 2."""
+        covariance, self.shrinkage = ledoit_wolf(vectors)
+        values, directions = np.linalg.eigh(covariance)
+        floor = EIGENVALUE_FLOOR * max(values[-1], np.finfo(float).tiny)
+        self.rank = int((values > floor).sum())
+        self.matrix = directions / np.sqrt(np.maximum(values, floor))  # (d, d)
+        return self
+
+
+class KNN:
+    """Mean Mahalanobis distance to the k nearest vectors of the fit set, for each k (Ramaswamy et al., 2000)."""
+
+    name = "KNN"
+
+    def __init__(self, neighbours=(1, 2, 4, 16, 32)):
+        self.neighbours = tuple(neighbours)
+
+    @classmethod
+    def from_settings(cls, inliers, seed):
+        return cls(inliers.knn_neighbours)
+
+    def fit(self, vectors):
+        """vectors: (n, d); n must reach the largest k, else the k that n does not reach are left out."""
+        vectors = np.asarray(vectors, np.float64)
+        self.neighbours = tuple(k for k in self.neighbours if k <= len(vectors))
+        whitening = Whitening().fit(vectors)
+        self.matrix, self.rank, self.shrinkage = whitening.matrix, whitening.rank, whitening.shrinkage
+        self.references = vectors @ self.matrix  # (n, d)
+        return self
+
+    def score(self, vectors):
+        """(m, d) → {"KNN-k": (m,)}."""
+        queries = np.asarray(vectors, np.float64) @ self.matrix
+        nearest = np.concatenate([self._nearest(queries[i : i + QUERIES]) for i in range(0, len(queries), QUERIES)])
+        return {f"KNN-{k}": nearest[:, :k].mean(axis=1) for k in self.neighbours}
+
+    def _nearest(self, queries):
+        """(m, largest k) distances in rising order; found by ‖q‖² − 2qr + ‖r‖², then computed from the difference."""
+        count = max(self.neighbours)
+        closeness = queries @ self.references.T  # (m, n)
+        closeness -= 0.5 * np.square(self.references).sum(axis=1)
+        if count < len(self.references):
+            found = np.argpartition(closeness, -count, axis=1)[:, -count:]
+        else:
+            found = np.broadcast_to(np.arange(count), (len(queries), count))
+        squared = np.empty(found.shape)
+        for rank in range(count):
+            difference = queries - self.references[found[:, rank]]
+            squared[:, rank] = np.einsum("md,md->m", difference, difference)
+        return np.sqrt(np.sort(squared, axis=1))
+
+    def state(self):
+        return {
+            "neighbours": np.array(self.neighbours), "matrix": self.matrix, "references": self.references.astype(np.float32),
+            "rank": np.array(self.rank),
+        }  # fmt: skip
+
+    @classmethod
+    def restore(cls, state):
+        knn = cls(state["neighbours"].tolist())
+        knn.matrix, knn.references, knn.rank = (
+            state["matrix"],
+            state["references"].astype(np.float64),
+            int(state["rank"]),
+        )
+        return knn
+
+
+class GMM:
+    """Negative log-likelihood of full-covariance Gaussian mixtures, for each number of components.
+
+    In 512 dimensions a component of few segments is degenerate, so the embeddings are first centred, rotated to the
+    principal axes that keep `variance` of their variance, and scaled to a mean variance of 1; `reg_covar` is in that unit.
+    """
+
+    name = "GMM"
+
+    def __init__(self, components=(1, 2, 4, 16, 32), variance=0.99, reg_covar=0.3, seed=0):
+        self.components, self.variance, self.reg_covar, self.seed = tuple(components), variance, reg_covar, seed
+
+    @classmethod
+    def from_settings(cls, inliers, seed):
+        return cls(inliers.gmm_components, inliers.gmm_variance, inliers.gmm_reg_covar, seed)
+
+    def fit(self, vectors):
+        """vectors: (n, d); numbers of components above n / 2 are left out."""
+        vectors = np.asarray(vectors, np.float64)
+        self.components = tuple(c for c in self.components if c == 1 or 2 * c <= len(vectors))
+        self._fit_axes(vectors)
+        reduced = (vectors - self.mean) @ self.axes
+        self.mixtures = {c: self._fit_mixture(reduced, c) for c in self.components}
+        return self
+
+    def _fit_axes(self, vectors):
+        self.mean = vectors.mean(axis=0)
+        values, directions = np.linalg.eigh(np.cov(vectors, rowvar=False))
+        values, directions = np.maximum(values[::-1], 0), directions[:, ::-1]
+        kept = np.cumsum(values) / max(values.sum(), np.finfo(float).tiny)
+        self.rank = int(np.searchsorted(kept, self.variance) + 1)
+        scale = np.sqrt(max(values[: self.rank].mean(), np.finfo(float).tiny))
+        self.axes = directions[:, : self.rank] / scale  # (d, rank)
+
+    def _fit_mixture(self, reduced, components):
+        mixture = GaussianMixture(components, reg_covar=self.reg_covar, random_state=self.seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            mixture.fit(reduced)
+        precisions = mixture.precisions_cholesky_.astype(np.float32)  # (components, rank, rank), upper triangles
+        return mixture.weights_, mixture.means_, precisions
+
+    def score(self, vectors):
+        """(m, d) → {"GMM-c": (m,)} in nats."""
+        reduced = (np.asarray(vectors, np.float64) - self.mean) @ self.axes
+        return {f"GMM-{c}": _negative_log_likelihood(reduced, *self.mixtures[c]) for c in self.components}
+
+    def state(self):
+        arrays = {
+            "components": np.array(self.components),
+            "mean": self.mean,
+            "axes": self.axes,
+            "rank": np.array(self.rank),
+        }
+        upper = np.triu_indices(self.rank)
+        for c, (weights, means, precisions) in self.mixtures.items():
+            arrays |= {f"weights-{c}": weights, f"means-{c}": means, f"triangles-{c}": precisions[:, *upper]}
+        return arrays
+
+    @classmethod
+    def restore(cls, state):
+        gmm = cls(state["components"].tolist())
+        gmm.mean, gmm.axes, gmm.rank = state["mean"], state["axes"], int(state["rank"])
+        gmm.mixtures, upper = {}, np.triu_indices(gmm.rank)
+        for c in gmm.components:
+            precisions = np.zeros((c, gmm.rank, gmm.rank), np.float32)
+            precisions[:, *upper] = state[f"triangles-{c}"]
+            gmm.mixtures[c] = state[f"weights-{c}"], state[f"means-{c}"], precisions
+        return gmm
+
+
+def _negative_log_likelihood(vectors, weights, means, precisions):
+    """−log Σ_c w_c N(x; μ_c, Σ_c), with Σ_c⁻¹ = P_c P_cᵀ.
+
+    Args:
+        vectors: (m, d). weights: (c,). means: (c, d). precisions: (c, d, d) upper triangles P_c.
+
+    Returns:
+        (m,) nats.
+    """
+    joint = np.empty((len(vectors), len(weights)))
+    for i, (weight, mean, precision) in enumerate(zip(weights, means, precisions.astype(np.float64), strict=True)):
+        distances = np.square((vectors - mean) @ precision).sum(axis=1)
+        joint[:, i] = np.log(weight) + np.log(np.diag(precision)).sum() - 0.5 * distances
+    return 0.5 * vectors.shape[1] * np.log(2 * np.pi) - logsumexp(joint, axis=1)

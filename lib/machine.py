@@ -1,0 +1,45 @@
+"""The clips that one target machine's systems hear: its own, split and standardised, and all others'."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lib.dcase import validation_mask
+from lib.frontend import standardized
+
+
+@dataclass(frozen=True)
+class MachineClips:
+    """Rows of the bank's index with `mean` and `deviation`.
+
+    Attributes:
+        own: the machine's usable clips, with `part`: train, validation or test.
+        pseudo: training clips of every other machine, the pseudo-anomalous sound.
+    """
+
+    own: pd.DataFrame
+    pseudo: pd.DataFrame
+
+    @classmethod
+    def read(cls, bank, machine, settings):
+        """Split and standardise as the settings say.
+
+        Raises:
+            ValueError: unknown machine, no usable training clips, or no other machine.
+        """
+        training, pseudo = bank.training(machine), bank.pseudo_anomalous(machine)
+        held = validation_mask(bank.dataset.of(machine, "train"), settings.data.validation_fraction)
+        own = bank.of(machine)
+        own = own.assign(part=own["split"].mask(held.reindex(own.index, fill_value=False), "validation"))
+        mode = settings.frontend.standardize
+        return cls(standardized(bank, own, mode, training), standardized(bank, pseudo, mode, training))
+
+    def part(self, part, domain=None):
+        """Own rows of one part (and domain)."""
+        rows = self.own[self.own["part"] == part]
+        return rows if domain is None else rows[rows["domain"] == domain]
+
+    def facts(self):
+        """JSON-able: which clips were in which part, and the standardisation of the first training clip."""
+        split = {part: rows["stem"].tolist() for part, rows in self.own.groupby("part")}
+        return {"split": split, "pseudo_anomalous": self.pseudo["machine"].value_counts().to_dict()}

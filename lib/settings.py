@@ -1,0 +1,174 @@
+"""Presets (workflow/presets/*.yaml) read into one frozen, validated settings object.
+
+Every default is the paper's (section numbers in the comments) or, where the paper is silent, the choice this project
+settled; a preset lists only what differs. `preset` is a name or the path of a YAML file of your own.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lib import paths
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Components = Annotated[tuple[Positive, ...], Field(min_length=1)]
+
+
+class Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(Group):
+    sample_rate: Positive = 16000  # Hz; other rates are resampled (4.2)
+    channel: Annotated[int, Field(ge=0)] | None = None  # which channel of a many-channel file; None refuses such files
+    validation_fraction: Share = 0.15  # share of source training clips held out (4.2)
+
+
+class Frontend(Group):
+    standardize: Literal["machine", "clip"] = "machine"  # whose mean and deviation (4.2: "the audio input sequence")
+    segment_seconds: Annotated[float, Field(ge=0.2)] = 5.0  # s, crop and segment (4.2)
+    segment_overlap: Share = 0.75  # of a segment, when scoring (4.2)
+    window: Positive = 2048  # samples = 128 ms (4.2)
+    hop: Positive = 256  # samples = 16 ms (4.2)
+    mels: Positive = 224  # bands (4.2)
+    low: Annotated[float, Field(ge=0)] = 50.0  # Hz (4.2)
+    high: Annotated[float, Field(gt=0)] = 7800.0  # Hz (4.2)
+    power: Literal[1, 2] = 1  # 1 magnitude, 2 power
+    log: bool = False  # natural logarithm of the mel spectrogram
+
+    @model_validator(mode="after")
+    def _bands(self):
+        if self.low >= self.high:
+            raise ValueError(f"low ({self.low} Hz) must lie below high ({self.high} Hz)")
+        return self
+
+
+class Extractor(Group):
+    pretrained: bool = False  # timm's ImageNet weights, which must be at hand
+    machine_head: Literal["linear", "norm"] = "linear"  # g_machine: linear (4.2) or affine of the norm (Sec. 2)
+
+
+class Training(Group):
+    epochs: Positive = 150  # (4.2)
+    batch: Annotated[int, Field(gt=1, multiple_of=2)] = 128  # clips, half of them target machine (4.2)
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3  # peak of OneCycleLR (4.2)
+    pseudo_by: Literal["clip", "machine"] = (
+        "clip"  # draw pseudo-anomalous clips uniformly over clips, or machines first
+    )
+    mixup: bool = True  # of waveforms (4.2)
+    mixup_alpha: Annotated[float, Field(gt=0)] = 0.2  # λ ~ Beta(α, α)
+    checkpoint_epochs: Positive = 1  # epochs between two checkpoints
+    precision: Literal["auto", "bf16", "fp32"] = "auto"  # auto: bf16 where the hardware has it
+
+
+class Inliers(Group):
+    gmm_components: Components = (1, 2, 4, 16, 32)  # (4.2)
+    knn_neighbours: Components = (1, 2, 4, 16, 32)  # (4.2)
+    pseudo_target: Literal["with_source", "alone"] = (
+        "with_source"  # the set of Sec. 3.1, with the source clips or alone
+    )
+    pseudo_target_alpha: Annotated[float, Field(gt=0)] = 0.2  # λ ~ Beta(α, α) (3.1)
+    gmm_variance: Annotated[float, Field(gt=0, le=1)] = 0.99  # share of variance that the rank reduction keeps
+    gmm_reg_covar: Annotated[float, Field(gt=0)] = 0.3  # added to the covariance, × mean variance of a kept dimension
+    calibration: Literal["validation", "test"] = "validation"  # whose mean and deviation; test: as the authors' scripts
+    calibration_folds: Annotated[int, Field(ge=2)] = 5  # over the training clips, with too few validation clips
+    calibration_minimum: Annotated[int, Field(ge=2)] = 10  # validation clips
+
+
+class Evaluation(Group):
+    weighted_machines: tuple[str, ...] = ("ToyCar", "ToyTrain", "ToyDrone", "ToyNscale", "ToyTank", "Vacuum")  # (3.2)
+    highpass: tuple[float, float] = (4000.0, 3500.0)  # Hz, passband and stopband edge of the weights' filter (4.2)
+    max_fpr: Annotated[float, Field(gt=0, le=1)] = 0.1  # p of pAUC
+    bootstrap: Annotated[int, Field(ge=0)] = 1000  # resamples behind a 95 % interval
+    decision_quantile: Annotated[float, Field(gt=0, lt=1)] = 0.9  # of the gamma distribution of calibration scores
+
+
+class Demo(Group):
+    """How much demo data `lib.synthetic` makes, for a data root that is not there."""
+
+    machines: tuple[str, ...] = ("bearing", "fan", "gearbox", "slider", "valve", "ToyCar", "ToyTrain")
+    source_clips: Positive = 60  # training clips a machine
+    target_clips: Annotated[int, Field(ge=0)] = 10  # training clips a machine
+    test_clips: Positive = 20  # for each domain and label
+    seed: int = 2023
+
+
+class Settings(Group):
+    systems: tuple[str, ...] = ("OE",)
+    data: Data = Data()
+    frontend: Frontend = Frontend()
+    extractor: Extractor = Extractor()
+    training: Training = Training()
+    inliers: Inliers = Inliers()
+    evaluation: Evaluation = Evaluation()
+    demo: Demo = Demo()
+
+    @property
+    def segment_samples(self):
+        """Length of a segment in samples."""
+        return round(self.frontend.segment_seconds * self.data.sample_rate)
+
+    @model_validator(mode="after")
+    def _across(self):
+        if self.frontend.high > self.data.sample_rate / 2:
+            raise ValueError(f"frontend.high ({self.frontend.high} Hz) is above half of data.sample_rate")
+        if self.frontend.window // 2 >= self.segment_samples:
+            raise ValueError("frontend.window must be shorter than two segments")
+        return self
+
+
+def load_settings(preset):
+    """Settings of a preset.
+
+    Args:
+        preset: name in workflow/presets, or path of a YAML file. Its key `base` names a preset to start from.
+
+    Raises:
+        ValueError: no such preset, or a key or value that is not allowed; the message says which and why.
+    """
+    path = preset_path(preset)
+    try:
+        return Settings.model_validate(_read(path))
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, e['loc'])) or 'preset'}: {_explain(e)}" for e in error.errors()]
+        raise ValueError(f"{path}:\n" + "\n".join(lines)) from None
+
+
+def preset_path(preset):
+    """The YAML file behind a preset's name or path; ValueError when there is none."""
+    for path in (paths.PRESETS / f"{preset}.yaml", Path(preset).expanduser()):
+        if path.is_file():
+            return path.resolve()
+    known = ", ".join(sorted(p.stem for p in paths.PRESETS.glob("*.yaml")))
+    raise ValueError(f"unknown preset {str(preset)!r}; known: {known}, or the path of a YAML file")
+
+
+def _read(path):
+    try:
+        values = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: no valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: expected keys and values, found {type(values).__name__}")
+    base = values.pop("base", None)
+    return values if base is None else _merge(_read(preset_path(base)), values)
+
+
+def _merge(base, values):
+    merged = dict(base)
+    for key, value in values.items():
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if nested else value
+    return merged
+
+
+def _explain(error):
+    if error["type"] == "extra_forbidden":
+        group = Settings
+        for part in error["loc"][:-1]:
+            group = group.model_fields[part].annotation
+        return f"no such setting; allowed: {', '.join(group.model_fields)}"
+    return f"{error['msg']} (found {error['input']!r})" if error["type"] != "value_error" else error["msg"]

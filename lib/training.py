@@ -1,0 +1,189 @@
+"""The epoch loop of every system: precision, schedule, checkpoint, resume, history (Sec. 4.2)."""
+
+import json
+import platform
+import time
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_model, save_model
+from tqdm.auto import tqdm
+
+from lib.extractor import MachineModel
+from lib.frontend import Cuts, spectrograms
+from lib.losses import machine_loss, total_loss
+from lib.paths import whole_file, write_text
+
+GENERATORS = ("torch", "batches")
+
+
+def pick_device():
+    """The GPU with most free memory, else the CPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    free = [torch.cuda.mem_get_info(i)[0] for i in range(torch.cuda.device_count())]
+    return torch.device("cuda", int(np.argmax(free)))
+
+
+def pick_precision(asked, device):
+    """torch.bfloat16 where asked for or, with "auto", where the hardware multiplies in it; else torch.float32."""
+    if asked != "auto":
+        return torch.bfloat16 if asked == "bf16" else torch.float32
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    able = getattr(torch.cpu, "get_capabilities", dict)()
+    return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else torch.float32
+
+
+def seed_everything(seed):
+    """Seed torch's global generator, which initialises weights; all other randomness has generators of its own."""
+    torch.manual_seed(seed)
+
+
+def recipe(settings, fingerprint, *names):
+    """Text of everything that a training depends on; a checkpoint of another recipe is not resumed."""
+    groups = settings.model_dump(mode="json", include={"data", "frontend", "extractor", "training"})
+    return json.dumps([groups, fingerprint, *names])
+
+
+def build_model(settings, device):
+    """A new `MachineModel` in channels-last layout on `device`."""
+    model = MachineModel(settings.extractor.pretrained, settings.extractor.machine_head)
+    return model.to(device, memory_format=torch.channels_last)
+
+
+def optimizer_step(model, batch, inputs, losses, precision, optimizer, schedule=None):
+    """One step of the optimizer; returns each loss term (detached, and `loss`, their weighted sum)."""
+    with torch.autocast(inputs.device.type, precision, enabled=precision != torch.float32):
+        outputs = model(inputs)
+    loss, terms = total_loss(outputs, batch, losses)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    if schedule is not None:
+        schedule.step()
+    return {"loss": loss.detach(), **terms}
+
+
+class Trainer:
+    """Trains one model for one machine and system, one epoch after the other.
+
+    Args:
+        model: `MachineModel` on its device.
+        losses: {term: weight}, as `systems.System.losses`.
+        batches: `batches.BalancedBatches`.
+        samples: the bank as an int16 tensor on the model's device.
+        mel: `frontend.MelSpectrogram` on the model's device.
+        validation: rows (as `frontend.standardized`) of the held-out clips.
+        training: `settings.Training`.
+        checkpoint: path of `last.pt`.
+        recipe: text that a checkpoint must carry to be resumed; another one starts anew.
+    """
+
+    def __init__(self, model, losses, batches, samples, mel, validation, training, checkpoint, recipe=""):
+        self.model, self.losses, self.batches, self.samples, self.mel = model, losses, batches, samples, mel
+        self.training, self.checkpoint, self.recipe = training, checkpoint, recipe
+        self.device = next(model.parameters()).device
+        self.precision = pick_precision(training.precision, self.device)
+        self.validation = _centre_cuts(validation, batches.segment, self.device)
+        self.optimizer = torch.optim.AdamW(model.parameters(), lr=training.learning_rate, weight_decay=0.0, fused=True)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, max_lr=training.learning_rate, total_steps=batches.steps
+        )
+        self.history = []
+
+    def run(self, epochs=None):
+        """Train up to `epochs` (default: all), resuming a checkpoint of the same recipe; returns the history."""
+        self._resume()
+        last = min(epochs or self.training.epochs, self.training.epochs)
+        for epoch in range(len(self.history), last):
+            self.history.append(self._epoch(epoch))
+            print(_epoch_line(self.history[-1], self.training.epochs), flush=True)
+            if (epoch + 1) % self.training.checkpoint_epochs == 0 or epoch + 1 == last:
+                self._save()
+        return pd.DataFrame(self.history)
+
+    def _epoch(self, epoch):
+        self.model.train()
+        begin, steps, sums = time.perf_counter(), self.batches.steps_per_epoch, {}
+        for step in tqdm(range(epoch * steps, (epoch + 1) * steps), f"epoch {epoch + 1}", leave=False):
+            batch = self.batches.draw(step)
+            inputs = batch.spectrograms(self.samples, self.mel, self.batches.segment)
+            rate = self.schedule.get_last_lr()[0]
+            terms = optimizer_step(
+                self.model, batch, inputs, self.losses, self.precision, self.optimizer, self.schedule
+            )
+            sums = {name: sums.get(name, 0.0) + value for name, value in terms.items()}
+        means = {name: float(value) / steps for name, value in sums.items()}
+        if not np.isfinite(means["loss"]):
+            raise ValueError(f"the loss became {means['loss']} in epoch {epoch + 1}; lower training.learning_rate")
+        speed = steps * self.training.batch / (time.perf_counter() - begin)
+        return {"epoch": epoch + 1, **means, **self._validate(), "learning_rate": rate, "clips_per_second": speed}
+
+    @torch.no_grad()
+    def _validate(self):
+        """Loss of the held-out clips as target machine (t = 1), and how many are taken for it; watched, not selected on."""
+        if not len(self.validation):
+            return {"validation_loss": float("nan"), "validation_accuracy": float("nan")}
+        self.model.eval()
+        inputs = spectrograms(self.samples, self.validation, self.mel, self.batches.segment)
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+            logits = torch.cat([self.model(part).logits for part in inputs.split(self.training.batch)])
+        loss = machine_loss(logits, torch.ones(len(logits)))
+        return {"validation_loss": float(loss), "validation_accuracy": float((logits > 0).float().mean())}
+
+    def _save(self):
+        state = {
+            "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(), "torch": torch.get_rng_state(),
+            "batches": json.dumps(self.batches.state()), "history": json.dumps(self.history), "recipe": self.recipe,
+        }  # fmt: skip
+        with whole_file(self.checkpoint, sync=False) as temporary:
+            torch.save(state, temporary)
+
+    def _resume(self):
+        if self.history or not self.checkpoint.exists():
+            return
+        try:
+            state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        except Exception as error:
+            print(f"{self.checkpoint}: cannot be read ({error}); training from the beginning")
+            return
+        if state["recipe"] != self.recipe:
+            print(f"{self.checkpoint}: other settings or data; training from the beginning")
+            return
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        torch.set_rng_state(state["torch"].cpu())
+        self.batches.restore(json.loads(state["batches"]))
+        self.history = json.loads(state["history"])
+        print(f"resumed after epoch {len(self.history)} from {self.checkpoint}")
+
+
+def _centre_cuts(rows, segment, device):
+    return Cuts.of(rows, np.maximum(rows["length"].to_numpy() - segment, 0) // 2, device)
+
+
+def _epoch_line(row, epochs):
+    known = ("epoch", "validation_accuracy", "learning_rate", "clips_per_second")
+    losses = "  ".join(f"{name} {value:.4f}" for name, value in row.items() if name not in known)
+    return f"epoch {row['epoch']:3d}/{epochs}  {losses}  lr {row['learning_rate']:.1e}  {row['clips_per_second']:.0f} clips/s"
+
+
+def save_trained(model, folder, facts):
+    """Write `model.safetensors` and `model.json` (`facts` and the library versions) into `folder`."""
+    versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
+    with whole_file(folder / "model.safetensors") as temporary:
+        save_model(model, str(temporary))
+    write_text(folder / "model.json", json.dumps(facts | {"versions": versions}, indent=1))
+
+
+def load_trained(folder, settings, device):
+    """The model that `save_trained` wrote, in evaluation mode; ValueError when it is not there."""
+    if not (folder / "model.safetensors").exists():
+        raise ValueError(f"{folder}: no trained model; run notebooks/03_oe_training.ipynb for it first")
+    model = build_model(settings, device)
+    load_model(model, str(folder / "model.safetensors"), device=str(device))
+    return model.eval()
