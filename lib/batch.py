@@ -4,6 +4,7 @@ When some machines fail the tables are made from the others, and the exit status
 """
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,8 @@ def main(arguments=None):
     given = parser.parse_args(arguments)
     try:
         load_settings(given.preset)
+        if not all(seed.isdigit() for seed in given.seeds.split()):
+            raise ValueError(f"seeds must be whole numbers, found {given.seeds!r}")
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
@@ -59,7 +62,9 @@ def _snakemake(cores, config, *targets):
     if any((paths.PROJECT / ".snakemake" / "locks").glob("*")):
         subprocess.run([*common, "--unlock", "--config", *config], check=False, stderr=subprocess.DEVNULL)
     profile = ["--profile", str(workflow / "profiles" / "default"), "--cores", cores]
-    return subprocess.run([*common, *profile, "--config", *config, "--", *targets], check=False).returncode
+    return subprocess.run(
+        [*common, *profile, "--config", *config, "--", *targets], check=False, env=os.environ | {"TQDM_DISABLE": "1"}
+    ).returncode
 
 
 if __name__ == "__main__":

@@ -257,7 +257,7 @@ def _decode(content, data, row):
         samples = file.read(dtype="int16" if exact else "float32", always_2d=True)
         if len(samples) < file.frames:
             row["problems"].append((f"ends after {len(samples)} of {file.frames} samples", "copy the recording again"))
-    samples = samples[:, data.channel or 0]
+    samples = samples[:, data.channel or 0] if samples.shape[1] > 1 else samples[:, 0]
     if missing := _missing_bytes(content):
         row["problems"].append((f"truncated: {missing} bytes of audio are missing", "copy the recording again"))
     if not exact:

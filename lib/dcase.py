@@ -109,8 +109,7 @@ class Dataset:
         """Machines with training and test clips, the development machines first in the paper's order."""
         splits = self.clips.groupby("machine")["split"].agg(set)
         found = [machine for machine, has in splits.items() if has == {"train", "test"}]
-        order = {machine: i for i, machine in enumerate(DEVELOPMENT_MACHINES)}
-        return sorted(found, key=lambda machine: (order.get(machine, len(order)), machine))
+        return paper_order(found)
 
     def of(self, machine, split=None):
         """Rows of one machine (and one split), keeping the index of `clips`.
@@ -123,6 +122,12 @@ class Dataset:
             raise ValueError(f"unknown machine {machine!r}; {self.root} has {', '.join(known)}")
         rows = self.clips[self.clips["machine"] == machine]
         return rows if split is None else rows[rows["split"] == split]
+
+
+def paper_order(machines):
+    """Machines sorted as in the paper's tables, others behind them by name."""
+    order = {machine: i for i, machine in enumerate(DEVELOPMENT_MACHINES)}
+    return sorted(set(machines), key=lambda machine: (order.get(machine, len(order)), machine))
 
 
 def attribute_table(clips):
@@ -178,13 +183,13 @@ def _read_machine(folder, clips, problems):
                     (machine, str(path), "not a .wav or .flac file; ignored", "convert it to .wav or delete it")
                 )
     trained = {row[2] for row in clips if row[0] == machine and row[1] == "train"}
-    if listed and (missing := sorted((trained & stems) - listed.keys())):
+    if listed is not None and (missing := sorted((trained & stems) - listed.keys())):
         problems.append((
             machine, str(folder / "attributes_00.csv"),
             f"no row for {len(missing)} training clips, first {missing[0]}; their names were used",
             "add the rows, or leave it: file names win",
         ))  # fmt: skip
-    if absent := sorted(listed.keys() - stems):
+    if absent := sorted((listed or {}).keys() - stems):
         problems.append((
             machine, str(folder / "attributes_00.csv"),
             f"rows for {len(absent)} clips that are not there, first {absent[0]}", "add the clips or delete the rows",
@@ -208,7 +213,7 @@ def _clip_row(path, machine, split, listed, problems):
         note(f"the name says {name.split}, the folder {split}; the folder wins", "move or rename the file")
     if split == "train" and name.label == "anomaly":
         note("an anomalous clip among the training clips; used as normal", f"move it to {machine}/test")
-    attributes = _merge_attributes(dict(name.attributes), listed.get(path.stem, {}), note)
+    attributes = _merge_attributes(dict(name.attributes), (listed or {}).get(path.stem, {}), note)
     domain = name.domain or ("source" if split == "train" else "")
     label = "normal" if split == "train" else name.label
     return (machine, split, path.stem, str(path), name.section or "00", domain, label, json.dumps(attributes))
@@ -246,14 +251,14 @@ def _abbreviates(short, long):
 
 
 def _read_attribute_file(path, machine, problems):
-    """`attributes_00.csv` as {stem: {key: value}}; irregular rows are entered in `problems` and left out."""
+    """`attributes_00.csv` as {stem: {key: value}}, None without a file; irregular rows become problems and are left out."""
     if not path.exists():
-        return {}
+        return None
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
         problems.append((machine, str(path), "not UTF-8 text; ignored", "save it as UTF-8"))
-        return {}
+        return None
     rows = {}
     for line, cells in enumerate(csv.reader(io.StringIO(text.replace("\r\n", "\n").replace("\r", "\n"))), start=1):
         cells = [cell.strip() for cell in cells]

@@ -97,7 +97,7 @@ class GMM:
 
     name = "GMM"
 
-    def __init__(self, components=(1, 2, 4, 16, 32), variance=0.99, reg_covar=0.3, seed=0):
+    def __init__(self, components=(1, 2, 4, 16, 32), variance=0.99, reg_covar=1.0, seed=0):
         self.components, self.variance, self.reg_covar, self.seed = tuple(components), variance, reg_covar, seed
 
     @classmethod

@@ -88,11 +88,11 @@ def spectrogram_pair(sounds, titles, sample_rate):
     figure, axes = plt.subplots(1, len(sounds), figsize=(PAGE, 2.1), sharey=True, squeeze=False)
     for axis, level, sound, title in zip(axes[0], levels_db, sounds, titles, strict=True):
         extent = (0, len(sound) / sample_rate, 0, sample_rate / 2000)
-        image = axis.imshow(level, origin="lower", aspect="auto", extent=extent, vmin=top - 80, vmax=top, cmap="magma")
+        image = axis.imshow(level - top, origin="lower", aspect="auto", extent=extent, vmin=-80, vmax=0, cmap="magma")
         axis.set(xlabel="time [s]")
         axis.set_title(title, fontsize=7)
     axes[0, 0].set_ylabel("frequency [kHz]")
-    figure.colorbar(image, ax=axes[0], label="level [dB]", pad=0.01)
+    figure.colorbar(image, ax=axes[0], label="level [dB re maximum]", pad=0.01)
     return figure
 
 

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lib import paths
+from lib.systems import find_system
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -72,7 +73,7 @@ class Inliers(Group):
     )
     pseudo_target_alpha: Annotated[float, Field(gt=0)] = 0.2  # λ ~ Beta(α, α) (3.1)
     gmm_variance: Annotated[float, Field(gt=0, le=1)] = 0.99  # share of variance that the rank reduction keeps
-    gmm_reg_covar: Annotated[float, Field(gt=0)] = 0.3  # added to the covariance, × mean variance of a kept dimension
+    gmm_reg_covar: Annotated[float, Field(gt=0)] = 1.0  # added to the covariance, × mean variance of a kept dimension
     calibration: Literal["validation", "test"] = "validation"  # whose mean and deviation; test: as the authors' scripts
     calibration_folds: Annotated[int, Field(ge=2)] = 5  # over the training clips, with too few validation clips
     calibration_minimum: Annotated[int, Field(ge=2)] = 10  # validation clips
@@ -115,6 +116,8 @@ class Settings(Group):
     def _across(self):
         if self.frontend.high > self.data.sample_rate / 2:
             raise ValueError(f"frontend.high ({self.frontend.high} Hz) is above half of data.sample_rate")
+        for name in self.systems:
+            find_system(name)
         if self.frontend.window // 2 >= self.segment_samples:
             raise ValueError("frontend.window must be shorter than two segments")
         return self

@@ -42,14 +42,14 @@ RECIPES = {
     "gearbox": Recipe(
         source={"volt": ("1.0", "1.5", "2.0"), "wt": ("0", "50")},
         target={"volt": ("1.3", "2.5"), "wt": ("100", "150")},
-        faults={"wear": (0.2, 2.0), "eccentric": (0.15, 0.95), "chipped": (0.2, 3.0), "backlash": (0.03, 0.5)},
+        faults={"wear": (0.2, 2.0), "eccentric": (0.1, 0.9), "chipped": (0.2, 3.0), "backlash": (0.03, 0.5)},
         snr=(3, -1), shift=2, surroundings=("press", "hall"),
     ),
     "slider": Recipe(
         source={"vel": ("200", "300"), "ac": ("0.03", "0.11")},
         target={"vel": ("400", "500"), "ac": ("0.07", "0.20")},
         faults={"loose": (0.5, 6.0), "rail": (0.5, 6.0), "bent screw": (0.2, 0.95), "dry": (0.05, 1.0)},
-        snr=(4, 1), shift=2, surroundings=("press", "vent"),
+        snr=(5, 1), shift=3, surroundings=("press", "vent"),
     ),
     "valve": Recipe(
         source={"pat": ("00", "01")},
@@ -67,7 +67,7 @@ RECIPES = {
             "bent shaft": (0.1, 0.9), "loose gear": (0.1, 2.0), "flat tyre": (0.2, 3.0),
             "voltage up": (0.02, 0.15), "voltage down": (0.02, 0.15), "overcharge": (0.02, 0.2),
         },
-        snr=(6, 3), shift=3, surroundings=("yard", "yard"), seconds=12.0,
+        snr=(6, 2), shift=4, surroundings=("yard", "yard"), seconds=12.0,
     ),
     "ToyTrain": Recipe(
         source={"car": ("C1", "C2", "D1"), "spd": ("7", "10"), "mic": ("1",)},
@@ -76,7 +76,7 @@ RECIPES = {
             "broken shaft": (0.1, 0.9), "joint": (0.8, 6.0), "flat wheel": (0.2, 2.0),
             "voltage up": (0.02, 0.15), "voltage down": (0.02, 0.15), "overcharge": (0.02, 0.2),
         },
-        snr=(7, 5), shift=3, surroundings=("vent", "vent"), seconds=12.0,
+        snr=(7, 4), shift=4, surroundings=("vent", "vent"), seconds=12.0,
     ),
 }  # fmt: skip
 

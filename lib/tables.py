@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lib import ensembles, metrics
-from lib.dcase import DEVELOPMENT_MACHINES
+from lib.dcase import paper_order
 from lib.paths import write_text
 from lib.scoring import decision_threshold
 from lib.systems import SYSTEMS
@@ -38,12 +38,12 @@ def evaluate(rows, max_fpr=0.1, resamples=0, seed=0):
     labelled = rows[(rows["part"] == "test") & (rows["label"] != "")]
     found = []
     for (system, protocol, run_seed), group in labelled.groupby(["system", "protocol", "seed"], sort=False):
-        scored = {
-            machine: metrics.machine_scores(
+        scored = {}
+        for i, machine in enumerate(paper_order(group["machine"])):
+            clips = group[group["machine"] == machine]
+            scored[machine] = metrics.machine_scores(
                 clips["score"], clips["domain"], clips["label"], max_fpr, resamples, seed + i
             )
-            for i, (machine, clips) in enumerate(group.groupby("machine"))
-        }
         for rule in metrics.RULES:
             here = {machine: scores[rule] for machine, scores in scored.items()} | {"overall": _overall(scored, rule)}
             for machine, scores in here.items():
@@ -86,8 +86,7 @@ def layout(evaluation, number, protocol, rule, beside_paper):
     chosen = evaluation[
         (evaluation["score"] == TABLES[number]) & (evaluation["protocol"] == protocol) & (evaluation["rule"] == rule)
     ]
-    order = {m: i for i, m in enumerate((*DEVELOPMENT_MACHINES, *sorted(set(chosen["machine"])), "overall"))}
-    machines = sorted(set(chosen["machine"]), key=lambda m: (m == "overall", order[m]))
+    machines = [*paper_order(set(chosen["machine"]) - {"overall"}), "overall"]
     paper, rows = paper_tables()[number], {}
     for system in [s for s in SYSTEMS if s in set(chosen["system"])]:
         own = chosen[chosen["system"] == system].set_index("machine")

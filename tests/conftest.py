@@ -1,0 +1,55 @@
+"""Fixtures: a small data root of noise, and the real clips where ASD_DATA names them."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+RATE = 16000
+
+
+def write_noise(path, seconds=1.0, seed=0, rate=RATE, level=0.1, channels=1):
+    """Write a clip of white noise; returns its int16 samples, (n,) or (n, channels)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).standard_normal((round(seconds * rate), channels)).squeeze() * level
+    samples = np.clip(noise * 32768, -32768, 32767).astype(np.int16)
+    soundfile.write(path, samples, rate)
+    return samples
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Two machines of 1 s clips: fan (8 source, 3 target, 4 test clips a domain and label × 1) and pump (4 source)."""
+    data = tmp_path / "data"
+    fan, number = data / "dev_data" / "raw" / "fan", 0
+    for domain, count, value in (("source", 8, "W"), ("target", 3, "X")):
+        for _ in range(count):
+            name = f"section_00_{domain}_train_normal_{number:04d}_m-n_{value}.wav"
+            write_noise(fan / "train" / name, seed=number)
+            number += 1
+    for domain in ("source", "target"):
+        for label in ("normal", "anomaly"):
+            write_noise(fan / "test" / f"section_00_{domain}_test_{label}_{number:04d}_m-n_Z.wav", seed=number)
+            number += 1
+    for i in range(4):
+        name = f"section_00_source_train_normal_{i:04d}_noAttribute.wav"
+        write_noise(data / "eval_data" / "raw" / "pump" / "train" / name, seed=100 + i)
+    return data
+
+
+@pytest.fixture
+def run(tmp_path):
+    from lib.paths import Run
+
+    return Run(tmp_path / "outputs" / "test")
+
+
+@pytest.fixture(scope="session")
+def real_root():
+    """The real recordings; tests that want them are skipped without ASD_DATA."""
+    folder = os.environ.get("ASD_DATA")
+    if not folder:
+        pytest.skip("ASD_DATA names no folder with real recordings")
+    return Path(folder)

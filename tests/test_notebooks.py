@@ -1,0 +1,61 @@
+"""The layout of the notebooks: stripped, one parameters cell, short cells, saved once at the end."""
+
+import ast
+
+import nbformat
+import pytest
+
+from lib.paths import NOTEBOOKS
+
+BOOKS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+PARAMETERS = {"machine", "system", "parameter", "seed", "preset", "data_root", "run_dir"}
+
+
+def code_cells(path):
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+
+
+@pytest.fixture(params=BOOKS, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+def test_first_cell_says_what_it_is(path):
+    first = nbformat.read(path, as_version=4).cells[0]
+    number = path.stem[:2]
+    assert first.cell_type == "markdown" and first.source.startswith(f"# {number} ")
+    assert "**" in first.source and "Reads" in first.source and "eaves" in first.source and "Paper:" in first.source
+
+
+def test_stripped(path):
+    for cell in code_cells(path):
+        assert not cell.outputs and cell.execution_count is None, "make lint tells; nbstripout mends"
+
+
+def test_one_parameters_cell_of_commented_literals(path):
+    cells = code_cells(path)
+    assert [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])] == cells[:1]
+    lines = cells[0].source.splitlines()
+    assert all("  # " in line for line in lines)
+    names = [node.targets[0].id for node in ast.parse(cells[0].source).body if isinstance(node.value, ast.Constant)]
+    assert len(names) == len(lines) and set(names) <= PARAMETERS
+
+
+def test_imports_stand_together(path):
+    for i, cell in enumerate(code_cells(path)):
+        found = any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(ast.parse(cell.source)))
+        assert found == (i == 1)
+
+
+def test_cells_are_short_and_define_nothing(path):
+    for cell in code_cells(path):
+        assert len(cell.source.splitlines()) <= 20, "move the code into lib/"
+        assert not any(isinstance(n, ast.ClassDef | ast.FunctionDef) for n in ast.walk(ast.parse(cell.source)))
+
+
+def test_results_are_written_by_the_last_cell_alone(path):
+    cells = nbformat.read(path, as_version=4).cells
+    assert cells[-2].source == "## Save"
+    for cell in cells[:-1]:
+        if cell.cell_type == "code":
+            assert not any(word in cell.source for word in (".save(", "write_", "to_csv", "to_parquet", "savefig"))

@@ -1,0 +1,151 @@
+"""The graph at smoke scale, and what happens when something is wrong."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+from conftest import write_noise
+
+from lib import paths, run
+from lib.settings import load_settings
+
+
+def batch(*arguments):
+    """Run lib.batch in its own process; returns (exit status, what it printed)."""
+    command = [sys.executable, "-m", "lib.batch", "--cores", "2", *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(paths.PROJECT)}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=paths.PROJECT.parent, env=environment)
+    return done.returncode, done.stdout + done.stderr
+
+
+def jobs(printed):
+    return printed.count(": done in")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """A whole run at smoke scale: two machines of demo data."""
+    folder = tmp_path_factory.mktemp("outputs") / "smoke"
+    status, printed = batch("--preset", "smoke", "--run", folder)
+    assert status == 0, printed
+    return folder, printed
+
+
+def test_whole_graph(demo):
+    folder, printed = demo
+    assert jobs(printed) == 2 * 3 + 1
+    for machine in ("fan", "ToyCar"):
+        trained = folder / machine / "OE" / "all" / "seed0"
+        assert {p.name for p in trained.iterdir()} == {
+            "model.safetensors", "model.json", "history.csv", "embeddings.npz", "detectors.npz", "detectors.json",
+            "detector_scores.parquet",
+        }  # fmt: skip
+        facts = json.loads((trained / "model.json").read_text())
+        assert facts["settings"] == load_settings("smoke").model_dump(mode="json") and facts["data"]["synthetic"]
+        assert len(pd.read_csv(trained / "history.csv")) == 2
+        assert len(pd.read_csv(folder / machine / "audit.csv")) == 12 + 6 + 16
+        executed = nbformat.read(folder / "notebooks" / machine / "03_oe_training-OE-all-seed0.ipynb", as_version=4)
+        assert any("image/png" in o.get("data", {}) for c in executed.cells if c.cell_type == "code" for o in c.outputs)
+    evaluation = pd.read_csv(folder / "tables" / "evaluation.csv")
+    assert set(evaluation["machine"]) == {"fan", "ToyCar", "overall"} and evaluation["value"].between(0, 100).all()
+    assert len(list((folder / "tables").glob("table*"))) == 3 * 2 * 2 * 3
+    assert "paper" not in (folder / "tables" / "table4_all_paper.md").read_text().split("\n", 1)[1]
+    assert (
+        len(list((folder / "figures").rglob("*.png"))) == len(list((folder / "figures").rglob("*.pdf"))) == 2 * 10 + 1
+    )
+
+
+def test_a_second_run_does_nothing_and_a_setting_reruns_what_depends_on_it(demo, tmp_path):
+    folder, _ = demo
+    status, printed = batch("--preset", "smoke", "--run", folder)
+    assert status == 0 and jobs(printed) == 0
+    changed = tmp_path / "smoke.yaml"  # KNN alone: neither audit nor training
+    changed.write_text("base: smoke\ninliers: {knn_neighbours: [1]}\n")
+    status, printed = batch("--preset", changed, "--run", folder, "--machines", "fan")
+    assert status == 0 and jobs(printed) == 2, printed
+    assert "05_inlier_fitting machine=fan" in printed and "06_ensemble_and_tables" in printed
+
+
+def test_plain_papermill_from_any_folder(tmp_path):
+    environment = os.environ | {"TQDM_DISABLE": "1"}
+    environment.pop("PYTHONPATH", None)
+    command = [
+        str(Path(sys.executable).parent / "papermill"),
+        str(paths.NOTEBOOKS / "01_data_audit.ipynb"),
+        "out.ipynb",
+    ]
+    parameters = ["-p", "machine", "fan", "-p", "preset", "smoke", "-p", "run_dir", str(tmp_path / "run")]
+    done = subprocess.run([*command, *parameters], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "out.ipynb").exists() and (tmp_path / "run" / "fan" / "audit.csv").exists()
+
+
+def test_a_failing_machine_does_not_stop_the_others(root, tmp_path):
+    """Drill's training clips are all broken: fan is trained and gets its tables, and the exit status says so."""
+    for i in range(3):
+        broken = root / "drill" / "train" / f"section_00_source_train_normal_{i:04d}_noAttribute.wav"
+        write_noise(broken).tofile(broken)
+        write_noise(root / "drill" / "test" / f"section_00_source_test_normal_{i:04d}_noAttribute.wav", seed=i)
+    preset = tmp_path / "tiny.yaml"
+    preset.write_text("base: smoke\nfrontend: {segment_seconds: 0.5}\ntraining: {epochs: 1, batch: 4}\n")
+    folder = tmp_path / "out" / "run"
+    status, printed = batch("--preset", preset, "--run", folder, "--data", root)
+    assert status != 0
+    assert "drill: no usable training clips" in printed and "cannot be decoded" in printed
+    assert set(pd.read_csv(folder / "tables" / "evaluation.csv")["machine"]) == {"fan", "overall"}
+    failed = nbformat.read(folder / "notebooks" / "drill" / "03_oe_training-OE-all-seed0.ipynb", as_version=4)
+    assert any(o.output_type == "error" for c in failed.cells if c.cell_type == "code" for o in c.outputs)
+
+
+def test_real_clips_at_smoke_scale(real_root, tmp_path):
+    folder = tmp_path / "out" / "real"
+    status, printed = batch("--preset", "smoke", "--run", folder, "--data", real_root, "--machines", "ToyCar")
+    assert status == 0, printed
+    table = (folder / "tables" / "table4_all_paper.md").read_text()
+    assert "| OE | paper | GMM and KNN | 52.98 |" in table and "| OE | ours | GMM and KNN |" in table
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preset", "fast"], "unknown preset 'fast'; known: demo"),
+        (["--preset", "smoke", "--machines", "drill"], "unknown machine drill; with training and test clips"),
+        (["--preset", "smoke", "--data", "/nowhere"], "/nowhere: no such folder"),
+        (["--preset", "smoke", "--seeds", "one"], "seeds must be whole numbers, found 'one'"),
+    ],
+)
+def test_wrong_arguments_of_a_batch(arguments, message, tmp_path):
+    status, printed = batch(*arguments, "--run", tmp_path / "run")
+    assert status != 0 and message in printed and "Traceback" not in printed
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        (
+            {"epochs": 3},
+            "unknown parameter epochs; it has machine, system, parameter, seed, preset, data_root, run_dir",
+        ),
+        ({"seed": "one"}, "seed='one' must be of type int"),
+        ({"preset": "fast"}, "unknown preset 'fast'"),
+        ({"system": "XYZ"}, "unknown system 'XYZ'; known: OE"),
+    ],
+)
+def test_wrong_parameters_of_a_notebook(pairs, message):
+    with pytest.raises(ValueError, match=message):
+        run.check_parameters(paths.NOTEBOOKS / "03_oe_training.ipynb", pairs)
+
+
+def test_command_line_errors_are_one_line(tmp_path, capsys):
+    assert run.main(["04_nothing", str(tmp_path / "out.ipynb")]) == 2
+    assert "unknown notebook '04_nothing'; known: 01_data_audit" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert run.main(["01_data_audit", str(tmp_path / "file" / "out.ipynb"), "machine=fan"]) == 2
+    assert "choose another run folder" in capsys.readouterr().err
+    assert run.main(["01_data_audit", str(tmp_path / "o.ipynb"), "machine"]) == 2
+    assert "expected key=value" in capsys.readouterr().err
