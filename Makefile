@@ -26,7 +26,7 @@ lab: .venv/ready
 	$(BIN)/jupyter lab --notebook-dir=.
 
 bench: .venv/ready
-	$(BIN)/python -m lib.bench
+	$(BIN)/python workflow/bench.py
 
 .venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v < (3, 14) or sys.exit("Python 3.11 to 3.13 is needed, this is %d.%d: make PYTHON=python3.12 …" % v)'

@@ -65,7 +65,7 @@ def measured_problems(machine, clips):
 
 
 def unseen_values(clips):
-    """Attribute values that test clips have and training clips never: DataFrame of `parameter`, `value`, `test_clips`."""
+    """Attribute values in test but never in training: DataFrame of `parameter`, `value`, `test_clips`."""
     values = attribute_table(clips)
     train, rows = clips["split"] == "train", []
     for parameter in values.columns:

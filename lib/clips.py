@@ -134,7 +134,7 @@ def _file_state(path):
 
 
 def _fresh(folder, clips):
-    """Whether the bank in `folder` holds exactly the audio of `clips` (and these rows); renews times that only look new."""
+    """Whether the bank in `folder` holds exactly the audio of `clips`, these rows; renews times that only look new."""
     if not (folder / "bank.json").exists():
         return False
     try:
@@ -308,7 +308,7 @@ def audio_state(data_root):
 
 
 def main(preset, run_dir, data_root=""):
-    """python -m lib.clips PRESET RUN_DIR [DATA_ROOT]: build the bank and leave `data.json`, which says what is in it."""
+    """python -m lib.clips PRESET RUN_DIR [DATA_ROOT]: build the bank, leave `data.json` on what is in it."""
     run, settings = paths.run_folder(run_dir, preset), load_settings(preset)
     bank = open_bank(run, data_root, preset, settings)
     usable = int(bank.clips["usable"].sum())

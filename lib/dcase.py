@@ -251,7 +251,7 @@ def _abbreviates(short, long):
 
 
 def _read_attribute_file(path, machine, problems):
-    """`attributes_00.csv` as {stem: {key: value}}, None without a file; irregular rows become problems and are left out."""
+    """`attributes_00.csv` as {stem: {key: value}}, None without a file; irregular rows become problems."""
     if not path.exists():
         return None
     try:

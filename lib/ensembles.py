@@ -1,7 +1,7 @@
 """A system's row from its detectors (Sec. 4.1): average over parameters, then over detectors, under two protocols.
 
 `all` takes every detector and never looked at a test label. `top20` takes the twenty that score best over all machines
-of the run under the paper rule, as the paper did ("based on the evaluation results of the development set"): optimistic.
+of the run under the paper rule, as the paper did (Sec. 4.1, "based on the evaluation results"): optimistic.
 """
 
 import numpy as np
@@ -56,7 +56,7 @@ def rank_detectors(detectors, max_fpr=0.1):
         detectors: as `detector_scores` returns. max_fpr: p of pAUC.
 
     Returns:
-        DataFrame with `system`, `detector`, `overall` (harmonic mean over machines of the three scores, mean over seeds).
+        DataFrame with `system`, `detector`, `overall` (harmonic mean over machines and scores, mean over seeds).
     """
     labelled = detectors[(detectors["part"] == "test") & (detectors["label"] != "")]
     rows = []

@@ -1,7 +1,7 @@
 """The feature extractor f_FE and its head g_machine.
 
 Paper: Sec. 4.2, ResNet-18 (He et al., arXiv:1512.03385), here timm's `resnet18` with one input channel and without
-its classifier. The map x^FE is (512, 7, 10) for 5 s at the paper's front end, the embedding is its average pool, (512,).
+its classifier. For 5 s at the paper's front end the map x^FE is (512, 7, 10); its mean is the embedding, (512,).
 """
 
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""The inlier models of Sec. 4.2, GMM and KNN, and the three sets they are fitted on (Sec. 3.1). A new one is a class here.
+"""The inlier models of Sec. 4.2, GMM and KNN, and how they score. A new one is a class here.
 
 A family holds all its hyper-parameter values, which share the work: `fit(vectors)`, then `score(vectors)` gives one
 column a detector ("GMM-4", "KNN-1"), larger is more anomalous; `state()` is a dict of arrays that `restore` reads.
@@ -73,8 +73,8 @@ class KNN:
 
     def state(self):
         return {
-            "neighbours": np.array(self.neighbours), "matrix": self.matrix, "references": self.references.astype(np.float32),
-            "rank": np.array(self.rank),
+            "neighbours": np.array(self.neighbours), "matrix": self.matrix,
+            "references": self.references.astype(np.float32), "rank": np.array(self.rank),
         }  # fmt: skip
 
     @classmethod
@@ -92,7 +92,7 @@ class GMM:
     """Negative log-likelihood of full-covariance Gaussian mixtures, for each number of components.
 
     In 512 dimensions a component of few segments is degenerate, so the embeddings are first centred, rotated to the
-    principal axes that keep `variance` of their variance, and scaled to a mean variance of 1; `reg_covar` is in that unit.
+    principal axes that keep `variance` of their variance, and scaled to mean variance 1, the unit of `reg_covar`.
     """
 
     name = "GMM"

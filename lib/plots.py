@@ -1,4 +1,4 @@
-"""One function a figure, one style; each returns the Figure, `save` writes it as PDF and PNG, the same bytes each time."""
+"""One function a figure, one style; each returns the Figure; `save` writes PDF and PNG, the same bytes each time."""
 
 import json
 

@@ -130,7 +130,7 @@ def score_machine(embeddings, families, inliers, seed):
 
 
 def _cross_scores(fitted, families, inliers, seed):
-    """Scores of the training clips by detectors fitted on the other folds; a mixed clip stays in its source clip's fold."""
+    """Scores of the training clips by detectors of the other folds; a mixed clip stays in its source clip's fold."""
     folds = inliers.calibration_folds
     fold = fitted.clips["stem"].map(lambda stem: zlib.crc32(stem.encode())).rank(method="dense").astype(int) % folds
     real, tables = fitted.clips["part"] == "train", []

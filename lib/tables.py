@@ -143,7 +143,7 @@ def _latex(table, caption):
 
 
 def decisions(rows, quantile):
-    """Threshold and decisions of each system and machine (protocol `all`), and how good they are where labels are known.
+    """Threshold and decisions of each system and machine (protocol `all`), and their quality where labels are known.
 
     Args:
         rows: as `ensembles.system_rows`. quantile: of `scoring.decision_threshold`.
@@ -159,6 +159,6 @@ def decisions(rows, quantile):
         threshold, fit = decision_threshold(clips.loc[clips["part"] == "calibration", "score"], quantile)
         test = clips[(clips["part"] == "test") & (clips["label"] != "")]
         quality = metrics.decision_scores(test["score"] > threshold, test["domain"], test["label"])
-        found += [{"system": system, "machine": machine, "seed": seed, "threshold": threshold, "fit": fit, "domain": d} | q
-                  for d, q in quality.items()]  # fmt: skip
+        facts = {"system": system, "machine": machine, "seed": seed, "threshold": threshold, "fit": fit}
+        found += [facts | {"domain": domain} | scores for domain, scores in quality.items()]
     return pd.DataFrame(found)

@@ -123,7 +123,7 @@ class Trainer:
 
     @torch.no_grad()
     def _validate(self):
-        """Loss of the held-out clips as target machine (t = 1), and how many are taken for it; watched, not selected on."""
+        """Loss of the held-out clips as target machine (t = 1), and the share taken for it; watched, not used."""
         if not len(self.validation):
             return {"validation_loss": float("nan"), "validation_accuracy": float("nan")}
         self.model.eval()
@@ -169,7 +169,8 @@ def _centre_cuts(rows, segment, device):
 def _epoch_line(row, epochs):
     known = ("epoch", "validation_accuracy", "learning_rate", "clips_per_second")
     losses = "  ".join(f"{name} {value:.4f}" for name, value in row.items() if name not in known)
-    return f"epoch {row['epoch']:3d}/{epochs}  {losses}  lr {row['learning_rate']:.1e}  {row['clips_per_second']:.0f} clips/s"
+    rates = f"lr {row['learning_rate']:.1e}  {row['clips_per_second']:.0f} clips/s"
+    return f"epoch {row['epoch']:3d}/{epochs}  {losses}  {rates}"
 
 
 def save_trained(model, folder, facts):

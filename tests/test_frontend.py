@@ -99,7 +99,7 @@ def test_mixing_waves_before_mel(bank):
 
 
 def test_highpass_meets_its_edges():
-    frequency, response = sosfreqz(highpass(4000, 3500, 16000), worN=[3500, 4000, 6000], fs=16000)
+    _, response = sosfreqz(highpass(4000, 3500, 16000), worN=[3500, 4000, 6000], fs=16000)
     level = 20 * np.log10(np.abs(response))
     assert level[0] <= -39.9 and level[1] >= -3.1 and level[2] > -0.1
 

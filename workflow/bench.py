@@ -1,0 +1,152 @@
+"""Speed as ratios measured in one run: python workflow/bench.py [front-end] [bank] [knn]   (make bench)."""
+
+import os
+import platform
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import soundfile
+import torch
+from sklearn.covariance import ledoit_wolf
+from sklearn.neighbors import NearestNeighbors
+
+from lib import training
+from lib.batches import BalancedBatches
+from lib.clips import ClipBank
+from lib.frontend import MelSpectrogram
+from lib.inliers import KNN
+from lib.paths import Run
+from lib.settings import Settings
+
+WORKERS = len(os.sched_getaffinity(0))
+
+
+def median_seconds(work, repeats):
+    """Median wall time of `work()` after one warm-up."""
+    times = []
+    for _ in range(repeats + 1):
+        begin = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begin)
+    return float(np.median(times[1:]))
+
+
+def in_turn(first, second, repeats):
+    """Median times of two works that take turns, so that a machine's drift meets both."""
+    times = []
+    for i in range(repeats + 1):
+        pair = []
+        for work in (first, second):
+            begin = time.perf_counter()
+            work()
+            pair.append(time.perf_counter() - begin)
+        if i:
+            times.append(pair)
+    return np.median(times, axis=0)
+
+
+def bench_front_end():
+    """OE training from bank to optimizer step, against the bare network step."""
+    rng = np.random.default_rng(0)
+    samples = torch.from_numpy((3000 * rng.standard_normal(100 * 192_000)).astype(np.int16))
+    rows = pd.DataFrame(
+        {"machine": "a", "start": 192_000 * np.arange(100), "length": 192_000, "mean": 0.0, "deviation": 0.1}
+    )
+    for mels, hop, repeats in ((224, 256, 5), (64, 512, 20)):
+        settings = Settings.model_validate({"frontend": {"mels": mels, "hop": hop}})
+        segment = settings.segment_samples
+        batches = BalancedBatches(rows[:50], rows[50:], settings.training, segment, 0)
+        mel, model = MelSpectrogram(settings.frontend, 16000), training.build_model(settings, torch.device("cpu"))
+        optimizer = torch.optim.AdamW(model.parameters(), 1e-4, weight_decay=0.0, fused=True)
+        precision = training.pick_precision("auto", torch.device("cpu"))
+        late = batches.steps - 1  # every batch is mixed: the slower case
+        fixed = batches.draw(late)
+        random = torch.rand(128, 1, mels, mel.frames(segment)).contiguous(memory_format=torch.channels_last)
+
+        def bare(fixed=fixed, random=random, model=model, optimizer=optimizer, precision=precision):
+            training.optimizer_step(model, fixed, random, {"machine": 1.0}, precision, optimizer)
+
+        def whole(batches=batches, mel=mel, segment=segment, late=late, model=model, optimizer=optimizer, p=precision):
+            batch = batches.draw(late)
+            inputs = batch.spectrograms(samples, mel, segment)
+            training.optimizer_step(model, batch, inputs, {"machine": 1.0}, p, optimizer)
+
+        network, pipeline = in_turn(bare, whole, repeats)
+        print(
+            f"OE training {mels} × {mel.frames(segment)}, {str(precision)[6:]}: {128 / pipeline:.1f} clips/s, "
+            f"bare network step {128 / network:.1f}; ratio {network / pipeline:.3f}"
+        )
+
+
+def _read_int16(path):
+    return len(soundfile.read(path, dtype="int16")[0])
+
+
+def _read(path):
+    return len(soundfile.read(path)[0])
+
+
+def bench_bank():
+    """1000 clips of 12 s into the bank, against reading them with soundfile in as many processes."""
+    rng = np.random.default_rng(0)
+    noise = (1500 * rng.standard_normal(192_000 + 1000)).astype(np.int16)
+    for suffix in ("flac", "wav"):
+        with tempfile.TemporaryDirectory() as folder:
+            train = Path(folder) / "data" / "fan" / "train"
+            train.mkdir(parents=True)
+            for i in range(1000):
+                name = train / f"section_00_source_train_normal_{i:04d}_noAttribute.{suffix}"
+                soundfile.write(name, noise[i : i + 192_000], 16000)
+            files, count = sorted(map(str, train.iterdir())), iter(range(100))
+
+            def read(reader, files=files):
+                with ProcessPoolExecutor(WORKERS) as pool:
+                    sum(pool.map(reader, files, chunksize=8))
+
+            def bank(folder=folder, count=count):
+                ClipBank.open(Run(Path(folder) / str(next(count)) / "run"), Path(folder) / "data", Settings().data)
+
+            default, ours = in_turn(lambda read=read: read(_read), bank, 4)
+            int16 = median_seconds(lambda read=read: read(_read_int16), 4)
+            print(
+                f"bank of 1000 × 12 s {suffix}, {WORKERS} processes: {ours:.2f} s; soundfile.read {default:.2f} s "
+                f"(ratio {ours / default:.2f}), as int16 {int16:.2f} s (ratio {ours / int16:.2f})"
+            )
+
+
+def bench_knn():
+    """KNN by whitening, fit and 1000 queries against 4000 × 512, and sklearn's metric="mahalanobis"."""
+    rng = np.random.default_rng(0)
+    vectors = np.maximum(rng.standard_normal((5000, 512)) @ rng.standard_normal((512, 512)), 0)
+    fit, queries = vectors[:4000], vectors[4000:]
+    covariance = ledoit_wolf(fit)[0]
+    knn = KNN((1, 2, 4, 16, 32)).fit(fit)
+    ours = median_seconds(lambda: knn.score(queries), 5)
+    inverse = np.linalg.inv(covariance)
+    exact = NearestNeighbors(
+        n_neighbors=32, algorithm="brute", metric="mahalanobis", metric_params={"VI": inverse}
+    ).fit(fit)
+    begin = time.perf_counter()
+    distances = exact.kneighbors(queries)[0]
+    theirs = time.perf_counter() - begin
+    error = max(
+        np.abs(scores / distances[:, : int(name[4:])].mean(axis=1) - 1).max()
+        for name, scores in knn.score(queries).items()
+    )
+    print(
+        f"KNN scoring 1000 queries against 4000 × 512: {ours * 1e3:.0f} ms, sklearn {theirs:.1f} s; "
+        f"ratio {theirs / ours:.0f}, largest relative difference {error:.1e}"
+    )
+
+
+BENCHES = {"front-end": bench_front_end, "bank": bench_bank, "knn": bench_knn}
+
+if __name__ == "__main__":
+    print(f"{platform.machine()}, {WORKERS} cores, torch {torch.__version__}, {torch.get_num_threads()} threads")
+    for name in sys.argv[1:] or BENCHES:
+        BENCHES[name]()
