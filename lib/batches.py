@@ -36,6 +36,15 @@ class Batch:
         """(n,) t, mixed linearly like the waveforms."""
         return self.lam * self.own + (1 - self.lam) * self.own[self.partner]
 
+    def captions(self, chosen, machines):
+        """What the inputs at the `chosen` positions are made of; `machines` is the index's column of names."""
+        own, t = [machines[i] for i in self.clip], self.target
+        mixed = "{lam:.2f} {own} + {rest:.2f} {other}, t = {t:.2f}" if self.mixed else "{own}, t = {t:.0f}"
+        return [
+            mixed.format(lam=self.lam[i], own=own[i], rest=1 - self.lam[i], other=own[self.partner[i]], t=t[i])
+            for i in chosen
+        ]
+
     def spectrograms(self, samples, mel, segment, chosen=slice(None)):
         """The network's input, (n, 1, mels, frames), of the batch or of the `chosen` positions in it."""
         if not self.mixed:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from tqdm.auto import tqdm
 
 from lib.frontend import Cuts, highpass, power_weights, segment_starts, spectrograms
 from lib.paths import whole_file
+from lib.progress import progress
 
 CLIP_FIELDS = ("stem", "part", "domain", "label", "attributes")
 
@@ -132,7 +132,7 @@ class Embedder:
     def _embed(self, cuts, partners=None, lam=None, batch=64):
         """Embeddings in float32: detectors whiten, and bf16's noise would fill the small directions."""
         vectors = []
-        for i in tqdm(range(0, len(cuts), batch), "embedding", leave=False):
+        for i in progress(range(0, len(cuts), batch), "embedding"):
             part = slice(i, i + batch)
             mixed = (None, None) if partners is None else (partners[part], lam[part])
             inputs = spectrograms(self.samples, cuts[part], self.mel, self.settings.segment_samples, *mixed)

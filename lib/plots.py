@@ -109,7 +109,7 @@ def batch_spectrograms(mel, captions, seconds):
         axis.imshow(image, origin="lower", aspect="auto", extent=(0, seconds, 0, len(image)), cmap="magma",
                     vmin=np.quantile(shown, 0.02), vmax=shown.max())  # fmt: skip
         axis.set(xlabel="time [s]")
-        axis.set_title(caption, fontsize=7)
+        axis.set_title(caption.replace(" + ", "\n+ "), fontsize=6)
     axes[0].set_ylabel("mel band")
     return figure
 

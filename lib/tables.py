@@ -2,7 +2,7 @@
 
 Table 2 is the AUC of the source domain, Table 3 of the target domain, Table 4 the harmonic mean of AUCs and pAUC; each
 under both rules and both protocols, in percent, with 95 % bootstrap intervals and, over several seeds, mean (sd).
-The paper's rows follow the paper rule, but for its two baselines, which follow the official rule.
+The paper's rows of its systems follow the paper rule.
 """
 
 from pathlib import Path
@@ -78,7 +78,8 @@ def layout(evaluation, number, protocol, rule, beside_paper):
 
     Args:
         evaluation: as `evaluate`. number: 2, 3 or 4. protocol, rule: which variant.
-        beside_paper: whether to add the paper's row of each system, for the machines of the run.
+        beside_paper: whether to add the paper's row of each system, for the machines of the run; its systems follow
+            the paper rule, so they stand in no table of the official rule.
 
     Returns:
         DataFrame of text, one row a system, indexed by (system, whose): "ours" or "paper".
@@ -94,7 +95,7 @@ def layout(evaluation, number, protocol, rule, beside_paper):
         rows[(system, "ours")] = {"inlier models": inlier_models} | {
             m: format_value(*own.loc[m, ["value", "low", "high", "sd"]]) if m in own.index else "–" for m in machines
         }
-        if beside_paper and system in paper.index:
+        if beside_paper and rule == "paper" and system in paper.index:
             shown = [m for m in machines if m in paper.columns and m != "overall"]
             rows[(system, "paper")] = {"inlier models": inlier_models} | {
                 m: f"{paper.loc[system, m]:.2f}" for m in shown

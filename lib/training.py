@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import load_model, save_model
-from tqdm.auto import tqdm
 
 from lib.extractor import MachineModel
 from lib.frontend import Cuts, spectrograms
 from lib.losses import machine_loss, total_loss
 from lib.paths import whole_file, write_text
+from lib.progress import progress
 
 GENERATORS = ("torch", "batches")
 
@@ -107,7 +107,7 @@ class Trainer:
     def _epoch(self, epoch):
         self.model.train()
         begin, steps, sums = time.perf_counter(), self.batches.steps_per_epoch, {}
-        for step in tqdm(range(epoch * steps, (epoch + 1) * steps), f"epoch {epoch + 1}", leave=False):
+        for step in progress(range(epoch * steps, (epoch + 1) * steps), f"epoch {epoch + 1}"):
             batch = self.batches.draw(step)
             inputs = batch.spectrograms(self.samples, self.mel, self.batches.segment)
             rate = self.schedule.get_last_lr()[0]

@@ -154,6 +154,8 @@ def test_tables_in_the_papers_layout(machine, tmp_path):
     assert "paper" not in tables.layout(evaluation, 4, "all", "paper", beside_paper=False).index.get_level_values(
         "whose"
     )
+    official = tables.layout(evaluation, 4, "all", "official", beside_paper=True)
+    assert "paper" not in official.index.get_level_values("whose")
     written = tables.write_tables(evaluation, tmp_path, beside_paper=False)
     assert len(written) == 3 * 2 * 2 * 3 and {p.suffix for p in written} == {".csv", ".md", ".tex"}
     assert "52.98" not in "".join(p.read_text() for p in written)

@@ -1,0 +1,72 @@
+"""What a newcomer relies on: one list of dependencies, a lock that holds it, a README whose paths exist."""
+
+import re
+import tomllib
+
+import pytest
+import torch
+import yaml
+
+from lib.paths import PROJECT
+
+
+def test_environment_file_is_pyprojects_list():
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["dependencies"]
+    environment = yaml.safe_load((PROJECT / "environment.yml").read_text())["dependencies"]
+    assert environment[-1]["pip"] == project
+
+
+def test_lock_holds_every_dependency_by_public_version():
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
+    lines = [line for line in (PROJECT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
+    locked = {line.split("==")[0].lower().replace("_", "-") for line in lines}
+    assert {re.split("[><=]", name)[0].lower() for name in wanted} <= locked
+    assert "torch==2.13.0" in lines and not any("+" in line or "@" in line for line in lines)
+
+
+def test_readme_names_files_that_exist():
+    text = (PROJECT / "README.md").read_text()
+    named = set(re.findall(r"(?:lib|notebooks|workflow|docs|tests)/[\w./-]+\.\w+", text))
+    assert len(named) > 5 and not [path for path in named if not (PROJECT / path).exists()]
+
+
+def test_torchvision_imports_with_a_cpu_torch():
+    from lib.torchvision_pair import SCHEMAS, import_torchvision, timm
+
+    assert import_torchvision() is None  # the second time there is nothing left to mend
+    assert timm.create_model("resnet18", num_classes=0) is not None
+    for schema in SCHEMAS:
+        assert hasattr(torch.ops.torchvision, schema.split("(")[0])
+
+
+@pytest.mark.parametrize("message", ["operator torchvision::nms does not exist", "something else"])
+def test_torchvision_is_mended_only_when_it_is_that(message, monkeypatch):
+    import builtins
+
+    from lib import torchvision_pair
+
+    real, attempts, declared = builtins.__import__, [], []
+
+    def failing(name, *rest):
+        if name == "torchvision":
+            attempts.append(name)
+            if len(attempts) == 1:
+                raise RuntimeError(message)
+        return real(name, *rest)
+
+    class Library:
+        def __init__(self, *_):
+            pass
+
+        def define(self, schema):
+            declared.append(schema)
+
+    monkeypatch.setattr(builtins, "__import__", failing)
+    monkeypatch.setattr(torch.library, "Library", Library)
+    if "nms" in message:
+        torchvision_pair.import_torchvision()
+        assert declared == list(torchvision_pair.SCHEMAS) and len(attempts) == 2
+    else:
+        with pytest.raises(RuntimeError, match="something else"):
+            torchvision_pair.import_torchvision()
