@@ -81,7 +81,7 @@ class ClipBank:
                 f"cannot write {folder}: {error.strerror}; choose another run folder (RUN or run_dir)"
             ) from error
         with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            fcntl.lockf(lock, fcntl.LOCK_EX)  # flock would pass to the workers, which outlive a killed parent
             if not _fresh(folder, dataset.clips):
                 _build(folder, dataset, data, workers or len(os.sched_getaffinity(0)))
             return cls(folder, dataset)

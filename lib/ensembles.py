@@ -88,27 +88,23 @@ def evaluate_detectors(scores, evaluation):
     return pd.DataFrame(rows, columns=["detector", "fit_set", "score", "value"])
 
 
-def mean_of_detectors(detectors):
-    """A system's row before it is standardised again: the mean over detectors, columns `CLIP` and `score`."""
-    return detectors.groupby(CLIP, sort=False)["score"].mean().reset_index()
-
-
-def system_rows(detectors, ranking):
+def system_rows(detectors, ranking=None):
     """Each system's clip scores under both protocols, standardised again by its calibration clips.
 
     Args:
-        detectors: as `detector_scores`. ranking: as `rank_detectors`; empty without labels, then `all` alone.
+        detectors: as `detector_scores`. ranking: as `rank_detectors`; without one, or an empty one, `all` alone.
 
     Returns:
         DataFrame with the columns `CLIP`, `protocol` and `score`.
     """
     tables = []
-    for protocol in PROTOCOLS if len(ranking) else PROTOCOLS[:1]:
+    for protocol in PROTOCOLS[:1] if ranking is None or ranking.empty else PROTOCOLS:
         chosen = detectors
         if protocol == "top20":
             best = ranking.groupby("system", sort=False).head(TOP)
             chosen = detectors.merge(best[["system", "detector"]])
-        tables.append(mean_of_detectors(chosen).assign(protocol=protocol))
+        rows = chosen.groupby(CLIP, sort=False)["score"].mean().reset_index()
+        tables.append(rows.assign(protocol=protocol))
     return _restandardize(pd.concat(tables, ignore_index=True))
 
 

@@ -201,7 +201,7 @@ def _locked(root):
     except OSError as error:
         raise OSError(f"cannot write {root}: {error.strerror}; choose another folder") from error
     with lock:
-        fcntl.lockf(lock, fcntl.LOCK_EX)  # not flock: workers that outlive a killed parent would keep that one
+        fcntl.lockf(lock, fcntl.LOCK_EX)  # flock would pass to the workers, which outlive a killed parent
         yield
 
 

@@ -123,6 +123,6 @@ def factory(background, samples, rng):
         hill = np.exp(-0.5 * ((grid - hertz * rng.normal(1, 0.01)) / rng.uniform(0.3, 1.5)) ** 2)
         gain *= 1 + 10 ** ((decibel + rng.normal(0, 4)) / 20) * hill
     clanks = rng.uniform(0, samples, rng.poisson(rate * samples / SAMPLE_RATE))
-    heights = np.exp(rng.normal(-0.5, 0.7, len(clanks)))
+    heights = np.minimum(np.exp(rng.normal(-0.5, 0.7, len(clanks))), 2)
     modes = [(500 * 9 ** rng.random(), rng.uniform(0.01, 0.08), 1.0) for _ in range(3)]
     return noise_spectrum(gain, samples, rng) + fft.rfft(ring(strike(clanks, heights, samples), modes))

@@ -1,5 +1,6 @@
-"""Speed as ratios measured in one run: python workflow/bench.py [front-end] [bank] [knn]   (make bench)."""
+"""Speed as ratios measured in one run: python workflow/bench.py [front-end] [bank] [knn] [gmm]   (make bench)."""
 
+import itertools
 import os
 import platform
 import sys
@@ -18,9 +19,12 @@ from sklearn.neighbors import NearestNeighbors
 from lib import training
 from lib.batches import BalancedBatches
 from lib.clips import ClipBank
+from lib.embeddings import Embeddings
 from lib.frontend import MelSpectrogram
-from lib.inliers import KNN
-from lib.paths import Run
+from lib.inliers import GMM, KNN
+from lib.metrics import machine_scores
+from lib.paths import OUTPUTS, Run
+from lib.scoring import clip_scores, fit_sets
 from lib.settings import Settings
 
 WORKERS = len(os.sched_getaffinity(0))
@@ -144,7 +148,31 @@ def bench_knn():
     )
 
 
-BENCHES = {"front-end": bench_front_end, "bank": bench_bank, "knn": bench_knn}
+def bench_gmm():
+    """Held-out NLL of 32 components over that of one, and AUCs, by rank reduction and regularisation, on outputs/*."""
+    for path in sorted(OUTPUTS.glob("*/*/OE/all/seed0/embeddings.npz")):
+        table = Embeddings.load(path)
+        source = fit_sets(table)["source"]
+        held = table.part("validation").take(table.part("validation").clips["domain"] == "source").vectors
+        test = table.part("test")
+        if not len(held) or not (test.clips["label"] == "anomaly").any():
+            continue
+        for variance, reg_covar in itertools.product((0.95, 0.99), (0.1, 0.3, 1.0)):
+            gmm = GMM((1, 4, 32), variance, reg_covar).fit(source)
+            ratio = gmm.score(held)["GMM-32"].mean() / gmm.score(held)["GMM-1"].mean()
+            scores = {name: clip_scores(s, test.clip) for name, s in gmm.score(test.vectors).items()}
+            areas = [
+                machine_scores(s, test.clips["domain"], test.clips["label"])["paper"]["hmean"][0]
+                for s in scores.values()
+            ]
+            shown = ", ".join(f"{name} {100 * area:.1f}" for name, area in zip(scores, areas, strict=True))
+            print(
+                f"{path.relative_to(OUTPUTS).parts[:2]}: {len(source)} segments, variance {variance}, rank {gmm.rank}, "
+                f"reg_covar {reg_covar}: held-out NLL ratio {ratio:.2f}; hmean [%] {shown}"
+            )
+
+
+BENCHES = {"front-end": bench_front_end, "bank": bench_bank, "knn": bench_knn, "gmm": bench_gmm}
 
 if __name__ == "__main__":
     print(f"{platform.machine()}, {WORKERS} cores, torch {torch.__version__}, {torch.get_num_threads()} threads")
