@@ -175,10 +175,12 @@ def _read_machine(folder, clips, problems):
     for split in ("train", "test"):
         files = sorted((folder / split).glob("*")) if (folder / split).is_dir() else []
         for path in files:
+            if path.name.startswith("."):  # left by a file system or a killed copy
+                continue
             if path.suffix.lower() in AUDIO_SUFFIXES:
                 stems.add(path.stem)
                 clips.append(_clip_row(path, machine, split, listed, problems))
-            elif path.is_file() and not path.name.startswith("."):
+            elif path.is_file():
                 problems.append(
                     (machine, str(path), "not a .wav or .flac file; ignored", "convert it to .wav or delete it")
                 )

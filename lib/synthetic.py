@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from scipy import fft
-from tqdm.auto import tqdm
 
 from lib import dcase
 from lib.paths import whole_file
+from lib.progress import progress
 from lib.synthetic_machines import MACHINES, Fault
 from lib.synthetic_recipes import check, combinations, recipe_of
 from lib.synthetic_sounds import SAMPLE_RATE, factory, recording_path
@@ -140,7 +140,7 @@ def _make(root, order, workers):
     tasks = [(root, *clip) for clip in clips]
     with ProcessPoolExecutor(workers) as pool:
         done = pool.map(_write_clip, tasks, chunksize=4)
-        for _ in tqdm(done, total=len(tasks), desc="demo data", unit="clip"):
+        for _ in progress(done, "demo data", total=len(tasks), unit="clip"):
             pass
     os.replace(root / PARTIAL, root / WHOLE)
 

@@ -95,7 +95,7 @@ def gearbox(attributes, fault, samples, rng):
     if s := fault("chipped"):
         blows += s * impacts(angle, 1, fault.rng, spread=0.2)
     if s := fault("backlash"):
-        blows += s * impacts(angle, 23, fault.rng, spread=1.0, jitter=0.2)
+        blows += s * impacts(angle, 23, fault.rng, spread=0.6, jitter=0.2)
     rattle = ring(blows, ((1300, 0.006, 1.5), (2700, 0.004, 1.2), (4300, 0.003, 0.7)))
     return (0.5 + 0.6 * load) * mesh + 0.5 * brush + tones(angle, [0.3, 0.2, 0.1], rng) + rattle
 

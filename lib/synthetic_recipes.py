@@ -42,7 +42,7 @@ RECIPES = {
     "gearbox": Recipe(
         source={"volt": ("1.0", "1.5", "2.0"), "wt": ("0", "50")},
         target={"volt": ("1.3", "2.5"), "wt": ("100", "150")},
-        faults={"wear": (0.2, 2.0), "eccentric": (0.1, 0.9), "chipped": (0.2, 3.0), "backlash": (0.03, 0.5)},
+        faults={"wear": (0.2, 2.0), "eccentric": (0.1, 0.9), "chipped": (0.2, 3.0), "backlash": (0.04, 0.6)},
         snr=(3, -1), shift=2, surroundings=("press", "hall"),
     ),
     "slider": Recipe(

@@ -62,6 +62,7 @@ def test_names_outside_the_grammar_are_problems_not_stops(root):
     write_noise(fan / "test" / "tuesday.wav", seed=51)
     write_noise(fan / "test" / "section_00_0000.wav", seed=52)
     (fan / "train" / "notes.txt").write_text("hello")
+    (fan / "train" / "._section_00_source_train_normal_0000_m-n_W.wav").write_text("what macOS leaves")
     dataset = Dataset(root)
     rows = dataset.of("fan").set_index("stem")
     assert tuple(rows.loc["monday morning", ["domain", "label"]]) == ("source", "normal")

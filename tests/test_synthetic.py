@@ -99,7 +99,7 @@ def test_fault_is_all_that_makes_a_clip_anomalous(machine, domain):
 @pytest.mark.parametrize(("machine", "kind"), FAULTS)
 def test_every_kind_of_fault_changes_the_sound(machine, kind):
     def sound(fault):
-        return MACHINES[machine](combinations(machine, "source")[0], fault, 96000, np.random.default_rng(2))
+        return MACHINES[machine](combinations(machine, "source")[0], fault, 160000, np.random.default_rng(2))
 
     fault = Fault(kind, RECIPES[machine].faults[kind][1], np.random.default_rng(1))
     assert (sound(fault) - sound(Fault())).std() > 0.05
