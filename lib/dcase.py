@@ -131,16 +131,16 @@ def paper_order(machines):
 
 
 def attribute_table(clips):
-    """One column a parameter, "" where a clip lacks it; the index is that of `clips`."""
+    """One column a parameter (never `raw`), "" where a clip lacks it; the index is that of `clips`."""
     table = pd.DataFrame([json.loads(text) for text in clips["attributes"]], index=clips.index)
-    return table.fillna("").astype(str)
+    return table.drop(columns="raw", errors="ignore").fillna("").astype(str)
 
 
 def validation_mask(clips, fraction=0.15):
     """Which training clips are held out (Sec. 4.2: 85 % of source and six of ten target clips train).
 
-    Source: in each joint-attribute group of n clips, ordered by SHA-256 of the stem, the first ⌊fraction·n + 0.5⌋,
-    none where n ≤ 3. Target: every third by name, none where there are fewer than three. By names alone.
+    Source: in each group of n clips whose names give the same attributes, ordered by SHA-256 of the stem, the first
+    ⌊fraction·n + 0.5⌋, none where n ≤ 3. Target: every third by name, none where there are fewer than three. By names alone.
 
     Args:
         clips: training rows of one machine, as `Dataset.of(machine, "train")`.
@@ -151,7 +151,9 @@ def validation_mask(clips, fraction=0.15):
     """
     held = pd.Series(False, index=clips.index)
     source = clips[clips["domain"] == "source"]
-    for _, group in source.groupby("attributes"):
+    joint = source["stem"].map(lambda stem: str(getattr(parse_name(stem), "attributes", ())))
+    joint = joint.where(~joint.str.startswith("(('raw'"), "()")
+    for _, group in source.groupby(joint):
         if len(group) > 3:
             digests = group["stem"].map(lambda stem: hashlib.sha256(stem.encode()).hexdigest())
             held[digests.sort_values().index[: int(fraction * len(group) + 0.5)]] = True

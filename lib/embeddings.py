@@ -11,7 +11,7 @@ from lib.frontend import Cuts, highpass, power_weights, segment_starts, spectrog
 from lib.paths import whole_file
 from lib.progress import progress
 
-CLIP_FIELDS = ("stem", "part", "domain", "label", "attributes")
+CLIP_FIELDS = ("stem", "part", "domain", "label", "attributes", "partner")
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Embeddings:
         vectors: (segments, 512) float32.
         clip: (segments,) position in `clips`; the segments of a clip stand together, in time order.
         weight: (segments,) power weights, each clip's summing to 1.
-        clips: DataFrame with `stem`, `part` (train, validation, test, pseudo_target), `domain`, `label`, `attributes`.
+        clips: DataFrame with `stem`, `part` (train, validation, test, pseudo_target), `domain`, `label`,
+            `attributes`, and `partner`, the stem of the target clip mixed into a pseudo-target clip.
     """
 
     vectors: np.ndarray
@@ -115,11 +116,13 @@ class Embedder:
         lam = torch.as_tensor(
             rng.beta(alpha, alpha, len(source))[clip], dtype=torch.float32, device=self.samples.device
         )
-        partner = target.iloc[rng.integers(len(target), size=len(source))[clip]]
+        partner = target.iloc[rng.integers(len(target), size=len(source))]
+        stems = partner["stem"].to_numpy()
+        partner = partner.iloc[clip]
         partners = Cuts.of(partner, offset % partner["length"].to_numpy(), self.samples.device)
         vectors = self._embed(Cuts.of(source.iloc[clip], offset, self.samples.device), partners, lam)
         equal = np.concatenate([np.full(len(s), 1 / len(s)) for s in starts])
-        return Embeddings(vectors, clip, equal, _clip_table(source, "pseudo_target"))
+        return Embeddings(vectors, clip, equal, _clip_table(source, "pseudo_target", stems))
 
     def _segments(self, rows):
         """Each clip's segment starts, and for all segments their clip's position and offset."""
@@ -140,6 +143,6 @@ class Embedder:
         return np.concatenate(vectors)
 
 
-def _clip_table(rows, parts):
+def _clip_table(rows, parts, partners=""):
     table = rows[["stem", "domain", "label", "attributes"]].reset_index(drop=True)
-    return table.assign(part=parts)[list(CLIP_FIELDS)]
+    return table.assign(part=parts, partner=partners)[list(CLIP_FIELDS)]

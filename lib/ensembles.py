@@ -15,13 +15,13 @@ TOP = 20
 CLIP = ["machine", "system", "seed", "part", "clip", "domain", "label"]
 
 
-def read_scores(run: Run):
-    """All clip scores of a run, long form.
+def read_scores(run: Run, machines):
+    """All clip scores of a run, long form, of these machines (another data root's may lie beside them).
 
     Raises:
         ValueError: there are none yet.
     """
-    files = run.scores()
+    files = [file for file in run.scores() if file.relative_to(run.root).parts[0] in machines]
     if not files:
         raise ValueError(
             f"{run.root}: no detector_scores.parquet; run notebooks/05_inlier_fitting.ipynb for a machine first"
@@ -56,16 +56,19 @@ def rank_detectors(detectors, max_fpr=0.1):
         detectors: as `detector_scores` returns. max_fpr: p of pAUC.
 
     Returns:
-        DataFrame with `system`, `detector`, `overall` (harmonic mean over machines and scores, mean over seeds).
+        DataFrame with `system`, `detector`, `overall` (harmonic mean over machines and scores, mean over seeds), of
+        the machines with labels of both kinds in both domains and the detectors that every such machine has.
     """
     labelled = detectors[(detectors["part"] == "test") & (detectors["label"] != "")]
-    rows = []
-    for (system, detector, seed), group in labelled.groupby(["system", "detector", "seed"], sort=False):
-        values = []
-        for _, clips in group.groupby("machine"):
-            found = machine_scores(clips["score"], clips["domain"], clips["label"], max_fpr)["paper"]
-            values += [found[name][0] for name in SCORES]
-        rows.append((system, detector, seed, harmonic_mean(values)))
+    keys, rows = ["system", "detector", "seed", "machine"], []
+    for group, clips in labelled.groupby(keys, sort=False):
+        found = machine_scores(clips["score"], clips["domain"], clips["label"], max_fpr)["paper"]
+        rows.append((*group, *(found[name][0] for name in SCORES)))
+    table = pd.DataFrame(rows, columns=[*keys, *SCORES]).dropna()
+    machines = table.groupby(["system", "detector", "seed"], sort=False)["machine"]
+    table = table[machines.transform("nunique") == table["machine"].nunique()]
+    groups = table.groupby(["system", "detector", "seed"], sort=False)[list(SCORES)]
+    rows = [(*group, harmonic_mean(values.to_numpy().ravel())) for group, values in groups]
     table = pd.DataFrame(rows, columns=["system", "detector", "seed", "overall"])
     table = table.groupby(["system", "detector"], sort=False)["overall"].mean().reset_index()
     return table.sort_values(["system", "overall", "detector"], ascending=[True, False, True], ignore_index=True)
@@ -88,11 +91,12 @@ def evaluate_detectors(scores, evaluation):
     return pd.DataFrame(rows, columns=["detector", "fit_set", "score", "value"])
 
 
-def system_rows(detectors, ranking=None):
-    """Each system's clip scores under both protocols, standardised again by its calibration clips.
+def system_rows(detectors, ranking=None, reference="calibration"):
+    """Each system's clip scores under both protocols, standardised again.
 
     Args:
         detectors: as `detector_scores`. ranking: as `rank_detectors`; without one, or an empty one, `all` alone.
+        reference: part whose mean and deviation standardise a row, as `scoring.reference_part`.
 
     Returns:
         DataFrame with the columns `CLIP`, `protocol` and `score`.
@@ -105,12 +109,12 @@ def system_rows(detectors, ranking=None):
             chosen = detectors.merge(best[["system", "detector"]])
         rows = chosen.groupby(CLIP, sort=False)["score"].mean().reset_index()
         tables.append(rows.assign(protocol=protocol))
-    return _restandardize(pd.concat(tables, ignore_index=True))
+    return _restandardize(pd.concat(tables, ignore_index=True), reference)
 
 
-def _restandardize(rows):
+def _restandardize(rows, reference):
     keys = ["machine", "system", "seed", "protocol"]
-    calibration = rows[rows["part"] == "calibration"].groupby(keys)["score"].agg(["mean", lambda s: s.std(ddof=0)])
+    calibration = rows[rows["part"] == reference].groupby(keys)["score"].agg(["mean", lambda s: s.std(ddof=0)])
     calibration.columns = ["mean", "deviation"]
     rows = rows.merge(calibration, left_on=keys, right_index=True, how="left")
     deviation = rows["deviation"].where(rows["deviation"] > 0, 1.0)

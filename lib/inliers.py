@@ -118,7 +118,7 @@ class GMM:
         values, directions = np.linalg.eigh(np.cov(vectors, rowvar=False))
         values, directions = np.maximum(values[::-1], 0), directions[:, ::-1]
         kept = np.cumsum(values) / max(values.sum(), np.finfo(float).tiny)
-        self.rank = int(np.searchsorted(kept, self.variance) + 1)
+        self.rank = min(int(np.searchsorted(kept, self.variance)) + 1, len(values))
         scale = np.sqrt(max(values[: self.rank].mean(), np.finfo(float).tiny))
         self.axes = directions[:, : self.rank] / scale  # (d, rank)
 

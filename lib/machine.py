@@ -25,12 +25,15 @@ class MachineClips:
         """Split and standardise as the settings say.
 
         Raises:
-            ValueError: unknown machine, no usable training clips, or no other machine.
+            ValueError: unknown machine, no usable training clips, fewer than two source clips to train on, or no other
+                machine.
         """
         training, pseudo = bank.training(machine), bank.pseudo_anomalous(machine)
         held = validation_mask(bank.dataset.of(machine, "train"), settings.data.validation_fraction)
         own = bank.of(machine)
         own = own.assign(part=own["split"].mask(held.reindex(own.index, fill_value=False), "validation"))
+        if len(own[(own["part"] == "train") & (own["domain"] == "source")]) < 2:
+            raise ValueError(f"{machine}: fewer than 2 usable source training clips; record more into {machine}/train")
         mode = settings.frontend.standardize
         return cls(standardized(bank, own, mode, training), standardized(bank, pseudo, mode, training))
 
@@ -40,6 +43,13 @@ class MachineClips:
         return rows if domain is None else rows[rows["domain"] == domain]
 
     def facts(self):
-        """JSON-able: which clips were in which part, and the standardisation of the first training clip."""
+        """JSON-able: which clips were in which part, and the first training clip's standardisation (with mode
+        `machine` every clip's)."""
         split = {part: rows["stem"].tolist() for part, rows in self.own.groupby("part")}
-        return {"split": split, "pseudo_anomalous": self.pseudo["machine"].value_counts().to_dict()}
+        first = self.part("train").iloc[0]
+        standardization = {"mean": float(first["mean"]), "deviation": float(first["deviation"])}
+        return {
+            "split": split,
+            "standardization": standardization,
+            "pseudo_anomalous": self.pseudo["machine"].value_counts().to_dict(),
+        }

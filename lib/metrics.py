@@ -116,12 +116,14 @@ def decision_scores(decided, domain, label):
         decided: (clips,) boolean, True for anomalous. domain, label: (clips,).
 
     Returns:
-        {domain: {"precision", "recall", "f1"}}; 0 where undefined.
+        {domain: {"precision", "recall", "f1"}}, without a domain that has no clips; 0 where undefined.
     """
     decided, domain, anomalous = np.asarray(decided, bool), np.asarray(domain), np.asarray(label) == "anomaly"
     found = {}
     for name in ("source", "target"):
         here = domain == name
+        if not here.any():
+            continue
         hits = (decided & anomalous & here).sum()
         precision, recall = hits / max((decided & here).sum(), 1), hits / max((anomalous & here).sum(), 1)
         f1 = 2 * precision * recall / max(precision + recall, np.finfo(float).eps)

@@ -1,7 +1,5 @@
 """One function a figure, one style; each returns the Figure; `save` writes PDF and PNG, the same bytes each time."""
 
-import json
-
 import librosa
 import matplotlib
 import numpy as np
@@ -10,6 +8,7 @@ import seaborn as sns
 from matplotlib import pyplot as plt
 from sklearn.decomposition import PCA
 
+from lib.dcase import attribute_table
 from lib.metrics import machine_scores
 from lib.paths import whole_file
 
@@ -139,7 +138,7 @@ def embedding_map(embeddings, parameter=None):
     axes_of = PCA(2, random_state=0).fit(_clip_means(embeddings.part("train")))
     held = embeddings.part("validation")
     shown = held if len(held.clips) >= 3 else embeddings.part("train")
-    values = pd.DataFrame([json.loads(text) for text in shown.clips["attributes"]]).fillna("").astype(str)
+    values = attribute_table(shown.clips)
     parameter = parameter or (values.nunique().idxmax() if len(values.columns) else None)
     hues = {"domain": shown.clips["domain"].to_numpy()}
     if parameter is not None:

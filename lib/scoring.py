@@ -6,7 +6,7 @@ deviation over the calibration normals: clips that neither extractor nor detecto
 
 import json
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -113,46 +113,68 @@ def score_machine(embeddings, families, inliers, seed):
     Returns:
         `Scored`, whose `scores` have `score`, `mean` and `deviation` of the detector and `standardized`.
     """
-    fitted = embeddings.part("train", "pseudo_target")
+    if inliers.fit_on == "all":
+        parts = embeddings.clips["part"].replace("validation", "train")
+        embeddings = replace(embeddings, clips=embeddings.clips.assign(part=parts))
+    fitted, held, tested = (embeddings.part(*p) for p in (("train", "pseudo_target"), ("validation",), ("test",)))
+    if not len(tested.clips):
+        raise ValueError("no usable test clips to score; see problems.csv of 01_data_audit")
     detectors = fit_detectors(fitted, families, inliers, seed)
-    test = score_clips(detectors, embeddings.part("test")).assign(part="test")
-    held = embeddings.part("validation")
     if len(held.clips) >= inliers.calibration_minimum:
         rule, calibration = f"{len(held.clips)} validation clips", score_clips(detectors, held)
     else:
-        rule, calibration = f"{inliers.calibration_folds} folds over the training clips", _cross_scores(
-            fitted, families, inliers, seed
-        )  # fmt: skip
+        calibration, folds = _cross_scores(fitted, families, inliers, seed)
+        rule = f"{folds} folds over the training clips"
     if inliers.calibration == "test":
         rule = "the test clips"
-    scores = pd.concat([test, calibration.assign(part="calibration")], ignore_index=True)
-    return Scored(detectors, standardize(scores, "test" if inliers.calibration == "test" else "calibration"), rule)
+    tables = [score_clips(detectors, tested).assign(part="test"), calibration.assign(part="calibration")]
+    scores = standardize(pd.concat(tables, ignore_index=True), reference_part(inliers))
+    return Scored(detectors, scores, rule)
+
+
+def reference_part(inliers):
+    """The part whose mean and deviation standardise scores: "calibration", or "test" where the settings say so."""
+    return "test" if inliers.calibration == "test" else "calibration"
 
 
 def _cross_scores(fitted, families, inliers, seed):
-    """Scores of the training clips by detectors of the other folds; a mixed clip stays in its source clip's fold."""
-    folds = inliers.calibration_folds
-    fold = fitted.clips["stem"].map(lambda stem: zlib.crc32(stem.encode())).rank(method="dense").astype(int) % folds
-    real, tables = fitted.clips["part"] == "train", []
-    for k in sorted(set(fold[real])):
-        detectors = fit_detectors(fitted.take(fold != k), families, inliers, seed)
+    """Scores of the training clips by detectors of the other folds, and the number of folds.
+
+    A mixed clip is in its source clip's fold and is heard by no detector that scores its target clip either.
+    """
+    clips = fitted.clips
+    real = clips["part"] == "train"
+    folds = min(inliers.calibration_folds, int((real & (clips["domain"] == "source")).sum()))
+    order = clips[real].assign(key=clips["stem"].map(lambda stem: zlib.crc32(stem.encode())))
+    fold_of = dict(
+        zip(order["stem"], order.groupby("domain")["key"].rank(method="first").astype(int) % folds, strict=True)
+    )
+    fold, partner_fold = clips["stem"].map(fold_of), clips["partner"].map(fold_of)
+    tables = []
+    for k in range(folds):
+        detectors = fit_detectors(fitted.take((fold != k) & (partner_fold != k)), families, inliers, seed)
         tables.append(score_clips(detectors, fitted.take((fold == k) & real)))
-    return pd.concat(tables, ignore_index=True)
+    return pd.concat(tables, ignore_index=True), folds
 
 
 def standardize(scores, part):
     """Add `mean`, `deviation` (over the clips of `part`) and `standardized` to each detector's rows.
 
-    A detector whose scores there do not vary is dropped, and a line says so.
+    A detector whose scores there do not vary, or that could not score all of those clips, is dropped with a line.
     """
     keys = ["detector", "fit_set", "aggregator"]
-    reference = scores[scores["part"] == part].groupby(keys)["score"].agg(["mean", lambda s: s.std(ddof=0)])
-    reference.columns = ["mean", "deviation"]
-    scores = scores.merge(reference, left_on=keys, right_index=True)
-    tied = ~(scores["deviation"] > 1e-12 * np.maximum(scores["mean"].abs(), 1e-12))
-    for row in scores[tied].drop_duplicates(keys).itertuples():
-        print(f"{row.detector} on {row.fit_set} ({row.aggregator}) gives every {part} clip the same score; dropped")
-    scores = scores[~tied].reset_index(drop=True)
+    groups = scores[scores["part"] == part].groupby(keys)["score"]
+    reference = pd.DataFrame({"mean": groups.mean(), "deviation": groups.std(ddof=0), "clips": groups.size()})
+    scores = scores.merge(reference, left_on=keys, right_index=True, how="left")
+    varies = scores["deviation"] > 1e-12 * np.maximum(scores["mean"].abs(), 1e-12)
+    whole = scores["clips"] == scores.loc[scores["part"] == part, "clip"].nunique()
+    for wrong, reason in (
+        (~whole, f"could not score all {part} clips"),
+        (whole & ~varies, f"scores all {part} clips the same"),
+    ):
+        for row in scores[wrong].drop_duplicates(keys).itertuples():
+            print(f"{row.detector} on {row.fit_set} ({row.aggregator}) {reason}; dropped")
+    scores = scores[whole & varies].drop(columns="clips").reset_index(drop=True)
     return scores.assign(standardized=(scores["score"] - scores["mean"]) / scores["deviation"])
 
 

@@ -68,6 +68,7 @@ class Training(Group):
 class Inliers(Group):
     gmm_components: Components = (1, 2, 4, 16, 32)  # (4.2)
     knn_neighbours: Components = (1, 2, 4, 16, 32)  # (4.2)
+    fit_on: Literal["train", "all"] = "train"  # all: the held-out clips, too, calibrated out of fit by folds
     pseudo_target: Literal["with_source", "alone"] = (
         "with_source"  # the set of Sec. 3.1, with the source clips or alone
     )

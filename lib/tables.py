@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lib import ensembles, metrics
-from lib.dcase import paper_order
+from lib.dcase import DEVELOPMENT_MACHINES, paper_order
 from lib.paths import write_text
 from lib.scoring import decision_threshold
 from lib.systems import SYSTEMS
@@ -61,8 +61,13 @@ def evaluate(rows, max_fpr=0.1, resamples=0, seed=0):
 
 
 def _overall(scored, rule):
-    """Harmonic means over machines, of each score and ("hmean") of all three together."""
-    machines = [scores[rule] for scores in scored.values()]
+    """Harmonic means over machines, of each score and ("hmean") of all three together.
+
+    A machine that lacks a label in a domain, and so a score, is left out; in the tables it shows "–".
+    """
+    machines = [scores[rule] for scores in scored.values() if not np.isnan(scores[rule]["hmean"][0])]
+    if not machines:
+        return {name: np.array([np.nan]) for name in (*metrics.SCORES, "hmean")}
     overall = {name: metrics.harmonic_mean([m[name] for m in machines]) for name in metrics.SCORES}
     return overall | {"hmean": metrics.harmonic_mean([m[name] for m in machines for name in metrics.SCORES])}
 
@@ -96,7 +101,8 @@ def layout(evaluation, number, protocol, rule, beside_paper):
             m: format_value(*own.loc[m, ["value", "low", "high", "sd"]]) if m in own.index else "–" for m in machines
         }
         if beside_paper and rule == "paper" and system in paper.index:
-            shown = [m for m in machines if m in paper.columns and m != "overall"]
+            whole = set(machines) == {*DEVELOPMENT_MACHINES, "overall"}
+            shown = [m for m in machines if m in paper.columns and (whole or m != "overall")]
             rows[(system, "paper")] = {"inlier models": inlier_models} | {
                 m: f"{paper.loc[system, m]:.2f}" for m in shown
             }
@@ -161,5 +167,5 @@ def decisions(rows, quantile):
         test = clips[(clips["part"] == "test") & (clips["label"] != "")]
         quality = metrics.decision_scores(test["score"] > threshold, test["domain"], test["label"])
         facts = {"system": system, "machine": machine, "seed": seed, "threshold": threshold, "fit": fit}
-        found += [facts | {"domain": domain} | scores for domain, scores in quality.items()]
+        found += [facts | {"domain": domain} | scores for domain, scores in quality.items()] or [facts]
     return pd.DataFrame(found)

@@ -130,9 +130,9 @@ def test_attribute_file_in_another_encoding(root):
     assert Dataset(root).problems["problem"].str.contains("not UTF-8").any()
 
 
-def table(count, domain, attribute="{}", first=0):
-    stems = [f"section_00_{domain}_train_normal_{first + i:04d}" for i in range(count)]
-    return pd.DataFrame({"stem": stems, "domain": domain, "attributes": attribute})
+def table(count, domain, tail="noAttribute", first=0):
+    stems = [f"section_00_{domain}_train_normal_{first + i:04d}_{tail}" for i in range(count)]
+    return pd.DataFrame({"stem": stems, "domain": domain})
 
 
 def test_split_of_the_paper():
@@ -144,14 +144,17 @@ def test_split_of_the_paper():
 
 
 def test_split_by_group_and_by_name_alone():
-    clips = pd.concat(
-        [table(3, "source", '{"a": "1"}'), table(20, "source", '{"a": "2"}', 3), table(2, "target", first=23)]
-    )
-    clips = clips.reset_index(drop=True)
+    groups = [table(3, "source", "a_1"), table(20, "source", "a_2", 3), table(2, "target", first=23)]
+    clips = pd.concat(groups, ignore_index=True)
     held = validation_mask(clips)
     assert held[:3].sum() == 0 and held[3:23].sum() == 3 and held[23:].sum() == 0
     shuffled = clips.sample(frac=1, random_state=1)
     assert validation_mask(shuffled).sort_index().equals(held)
+
+
+def test_raw_tails_make_no_groups():
+    clips = pd.concat([table(1, "source", f"weight{i:02d}_BckgA", i) for i in range(40)], ignore_index=True)
+    assert validation_mask(clips).sum() == 6
 
 
 def test_attribute_table(root):

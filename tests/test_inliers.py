@@ -78,7 +78,7 @@ def test_too_many_components_for_the_clips_are_left_out():
     assert list(GMM((1, 2, 16)).fit(degenerate(9)).score(degenerate(2, seed=1))) == ["GMM-1", "GMM-2"]
 
 
-@pytest.mark.parametrize("family", [KNN((1, 4)), GMM((1, 4))])
+@pytest.mark.parametrize("family", [KNN((1, 4)), GMM((1, 4)), GMM((1, 4), variance=1.0)])
 def test_detectors_outlive_their_process(family, tmp_path):
     fitted, queries = family.fit(degenerate(200)), degenerate(20, seed=1)
     np.savez(tmp_path / "state.npz", **fitted.state())

@@ -16,7 +16,7 @@ def embeddings(part, domain, label, clips, shift=0.0, seed=0, segments=3, d=6):
     rng = np.random.default_rng(seed)
     n = clips * segments
     table = pd.DataFrame({"stem": [f"{part}{domain}{label}{i:03d}" for i in range(clips)], "part": part,
-                          "domain": domain, "label": label, "attributes": "{}"})  # fmt: skip
+                          "domain": domain, "label": label, "attributes": "{}", "partner": ""})  # fmt: skip
     vectors = rng.standard_normal((n, d)).astype(np.float32) + shift
     return Embeddings(vectors, np.repeat(np.arange(clips), segments), np.full(n, 1 / segments), table)
 
@@ -70,6 +70,35 @@ def test_few_held_out_clips_are_replaced_by_folds(machine):
     assert (calibration.loc[calibration["detector"] == "KNN-1", "score"] > 0.1).all()  # fitted clips would give 0
 
 
+def test_folds_keep_mixtures_of_a_clip_from_what_scores_it(machine, monkeypatch):
+    """A mixed clip may stand in no fit set that scores its source clip or its target clip."""
+    targets = machine.part("train").clips.query("domain == 'target'")["stem"].tolist()
+    mixed = machine.clips["part"] == "pseudo_target"
+    clips = machine.clips.assign(partner=np.where(mixed, np.resize(targets, len(mixed)), ""))
+    clips.loc[mixed, "stem"] = clips.loc[clips["part"].eq("train") & clips["domain"].eq("source"), "stem"].to_numpy()
+    fitted = Embeddings(machine.vectors, machine.clip, machine.weight, clips).part("train", "pseudo_target")
+    heard, scored = [], []
+    monkeypatch.setattr(scoring, "fit_detectors", lambda e, *_: heard.append(e.clips))
+    monkeypatch.setattr(scoring, "score_clips", lambda _, e: scored.append(set(e.clips["stem"])) or e.clips)
+    _, folds = scoring._cross_scores(fitted, ("KNN",), INLIERS, 0)
+    assert folds == 5 and set.union(*scored) == set(machine.part("train").clips["stem"])
+    for fit, held in zip(heard, scored, strict=True):
+        assert not held & (set(fit["stem"]) | set(fit["partner"])) and (fit["part"] == "pseudo_target").any()
+
+
+def test_a_detector_that_misses_calibration_clips_is_dropped(capsys):
+    rows = pd.DataFrame({"detector": ["A", "B", "B", "A", "B"], "fit_set": "source", "aggregator": "plain",
+                         "part": ["calibration"] * 3 + ["test"] * 2, "clip": ["x", "x", "y", "z", "z"], "score": [1.0, 1, 2, 5, 6]})  # fmt: skip
+    assert set(scoring.standardize(rows, "calibration")["detector"]) == {"B"}
+    assert "A on source (plain) could not score all calibration clips" in capsys.readouterr().out
+
+
+def test_all_training_clips_can_be_fitted_on(machine):
+    scored = scoring.score_machine(machine, ("KNN",), INLIERS.model_copy(update={"fit_on": "all"}), seed=0)
+    assert scored.calibration == "5 folds over the training clips"
+    assert len(scored.detectors["KNN", "source"].references) == 3 * (40 + 12)
+
+
 def test_calibration_by_the_test_clips(machine):
     inliers = INLIERS.model_copy(update={"calibration": "test"})
     test = scoring.score_machine(machine, ("KNN",), inliers, seed=0).scores.query("part == 'test'")
@@ -78,7 +107,7 @@ def test_calibration_by_the_test_clips(machine):
 
 def test_a_detector_without_spread_is_dropped(capsys):
     rows = pd.DataFrame({"detector": ["A"] * 4 + ["B"] * 4, "fit_set": "source", "aggregator": "plain",
-                         "part": ["calibration", "calibration", "test", "test"] * 2, "score": [1.0, 1, 5, 6, 1, 2, 5, 6]})  # fmt: skip
+                         "part": ["calibration", "calibration", "test", "test"] * 2, "clip": list("wxyz") * 2, "score": [1.0, 1, 5, 6, 1, 2, 5, 6]})  # fmt: skip
     kept = scoring.standardize(rows, "calibration")
     assert set(kept["detector"]) == {"B"} and "A on source" in capsys.readouterr().out
 
@@ -182,8 +211,23 @@ def test_unlabelled_clips_get_scores_and_no_metric(machine):
     rows = ensembles.system_rows(detectors, ranking)
     assert ranking.empty and set(rows["protocol"]) == {"all"} and rows["score"].notna().all()
     assert tables.evaluate(rows).empty
+    decided = tables.decisions(rows, 0.9)
+    assert len(decided) == 2 and decided["threshold"].notna().all() and "precision" not in decided
+
+
+def test_a_machine_without_all_labels_is_left_out_of_the_overall(machine):
+    scores = run_scores(machine)
+    odd = (scores["machine"] == "fan") & (scores["domain"] == "target") & (scores["label"] == "anomaly")
+    detectors = ensembles.detector_scores(scores[~odd], ())
+    ranking = ensembles.rank_detectors(detectors)
+    assert len(ranking) == 12 and ranking["overall"].notna().all()
+    evaluation = tables.evaluate(ensembles.system_rows(detectors, ranking))
+    chosen = evaluation.query("protocol == 'all' and rule == 'paper' and score == 'hmean'").set_index("machine")[
+        "value"
+    ]
+    assert np.isnan(chosen["fan"]) and chosen["overall"] == pytest.approx(chosen["ToyCar"])
 
 
 def test_a_run_without_scores(run):
     with pytest.raises(ValueError, match="05_inlier_fitting"):
-        ensembles.read_scores(run)
+        ensembles.read_scores(run, ["fan"])
