@@ -140,7 +140,8 @@ def validation_mask(clips, fraction=0.15):
     """Which training clips are held out (Sec. 4.2: 85 % of source and six of ten target clips train).
 
     Source: in each group of n clips whose names give the same attributes, ordered by SHA-256 of the stem, the first
-    ⌊fraction·n + 0.5⌋, none where n ≤ 3. Target: every third by name, none where there are fewer than three. By names alone.
+    ⌊fraction·n + 0.5⌋, none where n ≤ 3. Target: every third by name, none where there are fewer than three. By names
+    alone.
 
     Args:
         clips: training rows of one machine, as `Dataset.of(machine, "train")`.
