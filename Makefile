@@ -14,7 +14,7 @@ demo: .venv/ready
 
 run: .venv/ready
 	@test -n "$(DATA)" || { echo 'usage: make run DATA=<folder> [PRESET=quick] [MACHINES="ToyCar valve"] [SEEDS="0 1"] [RUN=name]'; exit 2; }
-	$(BIN)/python -m lib.batch --data "$(DATA)" --preset "$(PRESET)" --machines "$(MACHINES)" --seeds "$(SEEDS)" --run "$(RUN)" --cores $(CORES)
+	$(BIN)/python -m lib.batch --data "$(DATA)" --preset "$(PRESET)" --machines="$(MACHINES)" --seeds="$(SEEDS)" --run="$(RUN)" --cores $(CORES)
 
 test: .venv/ready
 	$(BIN)/python -m pytest

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 from lib import paths
+from lib.dcase import Dataset
+from lib.run import choose_machines
 from lib.settings import load_settings
 
 
@@ -24,14 +26,17 @@ def main(arguments=None):
     parser.add_argument("--cores", default="2")
     given = parser.parse_args(arguments)
     try:
-        load_settings(given.preset)
-        if not all(seed.isdigit() for seed in given.seeds.split()):
+        settings = load_settings(given.preset)
+        if not all(seed.isdecimal() for seed in given.seeds.split()):
             raise ValueError(f"seeds must be whole numbers, found {given.seeds!r}")
+        targets = Dataset(given.data).targets() if given.data else settings.demo.machines
+        choose_machines(given.machines.split(), targets, given.data or "the demo data")
+        run_dir = _run_folder(given.run or Path(given.preset).stem)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    run_dir = given.run if Path(given.run).is_absolute() else paths.OUTPUTS / (given.run or Path(given.preset).stem)
-    preset, data = (str(Path(p).resolve()) if p and Path(p).exists() else p for p in (given.preset, given.data))
+    preset = str(Path(given.preset).resolve()) if Path(given.preset).is_file() else given.preset
+    data = str(Path(given.data).expanduser().resolve()) if given.data else ""
     config = [
         f"preset={preset}",
         f"data={data}",
@@ -40,12 +45,22 @@ def main(arguments=None):
         f"run_dir={run_dir}",
     ]
     status = _snakemake(given.cores, config)
-    if status and any(paths.Run(Path(run_dir)).scores()):
+    if status and paths.Run(run_dir).scores():
         print("some jobs failed (see above); making the tables from what finished", file=sys.stderr)
-        _snakemake(given.cores, [*config, "partial=1"], str(Path(run_dir) / "tables" / "evaluation.csv"))
+        _snakemake(given.cores, [*config, "partial=1"], str(run_dir / "tables" / "evaluation.csv"))
     if not status:
         print(f"tables: {run_dir}/tables   figures: {run_dir}/figures   executed notebooks: {run_dir}/notebooks")
     return status
+
+
+def _run_folder(name):
+    """The run's folder, made; ValueError when it cannot be."""
+    folder = Path(name) if Path(name).is_absolute() else paths.OUTPUTS / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"cannot make {folder}: {error.strerror}; choose another run folder (RUN)") from None
+    return folder
 
 
 def _snakemake(cores, config, *targets):

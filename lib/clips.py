@@ -31,6 +31,7 @@ from lib.settings import load_settings
 from lib.synthetic import make_demo_data
 
 SHORTEST = 0.1  # s; a shorter clip holds no window of the front end
+LOWEST_RATE = 1000  # Hz; less is a broken header
 FULL_SCALE = 32768
 STATE = ("size", "modified_ns", "changed_ns")
 
@@ -129,8 +130,19 @@ class ClipBank:
 
 
 def _file_state(path):
-    stat = os.stat(path)
+    """What changes when a file does; (-1, -1, -1) for one that cannot be reached, which the decoder will report."""
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return -1, -1, -1
     return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def _same_content(path, checksum):
+    try:
+        return _checksum(Path(path).read_bytes()) == checksum
+    except OSError:
+        return False
 
 
 def _fresh(folder, clips):
@@ -146,12 +158,9 @@ def _fresh(folder, clips):
     samples = folder / "samples.i16"
     if not samples.exists() or samples.stat().st_size != 2 * index["room"].sum():
         return False
-    try:
-        now = np.array([_file_state(path) for path in clips["path"]]).reshape(-1, 3)
-    except OSError:
-        return False
+    now = np.array([_file_state(path) for path in clips["path"]]).reshape(-1, 3)
     touched = np.flatnonzero((index[list(STATE)].to_numpy() != now).any(axis=1))
-    if not all(_checksum(Path(index["path"][i]).read_bytes()) == index["checksum"][i] for i in touched):
+    if not all(_same_content(index["path"][i], index["checksum"][i]) for i in touched):
         return False
     if len(touched):
         index[list(STATE)] = now
@@ -216,6 +225,8 @@ def _expected_length(path, data):
         return 0
     if info.samplerate == data.sample_rate:
         return info.frames
+    if info.samplerate < LOWEST_RATE:
+        return 0
     return int(info.frames * data.sample_rate / info.samplerate) + 1
 
 
@@ -232,7 +243,8 @@ def _decode_into(job, data):
         row["problems"].append(error.args)
         return row
     except (soundfile.LibsndfileError, OSError) as error:
-        row["problems"].append((f"cannot be decoded: {error}", "export or copy the recording again"))
+        reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or error
+        row["problems"].append((f"cannot be decoded: {reason}", "export or copy the recording again"))
         return row
     samples = samples[:room]
     with open(bank, "r+b") as file:
@@ -253,6 +265,11 @@ def _decode(content, data, row):
             raise ValueError(
                 f"{file.channels} channels", f"set data.channel to one of {choice}, or export the file as mono"
             )
+        if file.samplerate < LOWEST_RATE:
+            raise ValueError(f"a sample rate of {file.samplerate} Hz", "correct the header or export the file again")
+        if file.samplerate < data.sample_rate:
+            heard = f"recorded at {file.samplerate} Hz: silent above {file.samplerate // 2} Hz"
+            row["problems"].append((heard, f"record at {data.sample_rate} Hz, or lower data.sample_rate"))
         exact = file.subtype not in ("FLOAT", "DOUBLE") and file.samplerate == data.sample_rate
         samples = file.read(dtype="int16" if exact else "float32", always_2d=True)
         if len(samples) < file.frames:
@@ -301,10 +318,11 @@ def open_bank(run, data_root, preset, settings):
 
 
 def audio_state(data_root):
-    """Digest of the names, sizes and times of a root's files: cheap, changes whenever the audio may have changed."""
-    clips = dcase.Dataset(data_root).clips
-    states = [(*row[:2], row[4], *_file_state(row[4])) for row in clips.itertuples()]
-    return hashlib.sha256(json.dumps(states).encode()).hexdigest()
+    """Digest of a root's index and of its files' sizes and times: cheap, changes whenever the data may have changed."""
+    dataset = dcase.Dataset(data_root)
+    states = [_file_state(path) for path in dataset.clips["path"]]
+    text = dataset.clips.to_csv() + dataset.problems.to_csv() + json.dumps(states)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def main(preset, run_dir, data_root=""):
@@ -318,6 +336,8 @@ def main(preset, run_dir, data_root=""):
 
 
 if __name__ == "__main__":
+    if not 3 <= len(sys.argv) <= 4:
+        sys.exit(main.__doc__.splitlines()[0])
     try:
         main(*sys.argv[1:])
     except (ValueError, OSError) as error:

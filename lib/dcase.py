@@ -16,6 +16,7 @@ import pandas as pd
 
 AUDIO_SUFFIXES = (".wav", ".flac")
 DEVELOPMENT_MACHINES = ("bearing", "fan", "gearbox", "slider", "valve", "ToyCar", "ToyTrain")
+RESERVED = ("overall", "hmean", "tables", "figures", "notebooks")  # columns of tables, folders of a run
 CLIP_COLUMNS = ("machine", "split", "stem", "path", "section", "domain", "label", "attributes")
 PROBLEM_COLUMNS = ("machine", "file", "problem", "mend")
 
@@ -81,7 +82,7 @@ class Dataset:
         """Read the names and attribute files under `root`.
 
         Raises:
-            ValueError: no folder, or no machine with clips in it.
+            ValueError: no folder, no machine with clips in it, or one with a name in `RESERVED`.
         """
         self.root = Path(root).expanduser().resolve()
         if not self.root.is_dir():
@@ -173,12 +174,17 @@ def _machine_folders(root):
 
 def _read_machine(folder, clips, problems):
     machine = folder.name
+    if machine in RESERVED:
+        raise ValueError(f"{folder}: a machine cannot be called {machine!r}, a run's results are; rename the folder")
     listed = _read_attribute_file(folder / "attributes_00.csv", machine, problems)
     stems = set()
     for split in ("train", "test"):
         files = sorted((folder / split).glob("*")) if (folder / split).is_dir() else []
         for path in files:
             if path.name.startswith("."):  # left by a file system or a killed copy
+                continue
+            if not path.name.isprintable():  # a name in another encoding than UTF-8, too
+                problems.append((machine, ascii(str(path)), "unreadable characters in the name; ignored", "rename it"))
                 continue
             if path.suffix.lower() in AUDIO_SUFFIXES:
                 stems.add(path.stem)
@@ -265,21 +271,26 @@ def _read_attribute_file(path, machine, problems):
         problems.append((machine, str(path), "not UTF-8 text; ignored", "save it as UTF-8"))
         return None
     rows = {}
-    for line, cells in enumerate(csv.reader(io.StringIO(text.replace("\r\n", "\n").replace("\r", "\n"))), start=1):
+    try:
+        lines = list(csv.reader(io.StringIO(text.replace("\r\n", "\n").replace("\r", "\n"))))
+    except csv.Error as error:
+        problems.append((machine, str(path), f"not a CSV file ({error}); ignored", "correct quotes and commas"))
+        return None
+    for line, cells in enumerate(lines, start=1):
         cells = [cell.strip() for cell in cells]
         if not any(cells) or cells[0] == "file_name":
             continue
         stem = _stem(cells[0])
         pairs = [cell for cell in cells[1:] if cell]
         where = f"{path}, row {line}"
-        if len(pairs) % 2 or not all(_KEY.fullmatch(key) for key in pairs[::2]):
-            problems.append(
-                (machine, where, f"{stem}: {pairs} are not keys and values; row ignored", "correct the row")
-            )
+        keys = pairs[::2]
+        if len(pairs) % 2 or len(set(keys)) < len(keys) or not all(_KEY.fullmatch(key) for key in keys):
+            mend = "correct the row: keys and values in turn, separated by commas"
+            problems.append((machine, where, f"{stem}: {pairs} are not keys and values; row ignored", mend))
         elif stem in rows:
             problems.append((machine, where, f"{stem}: a second row; ignored", "delete one of the two rows"))
         else:
-            rows[stem] = dict(zip(pairs[::2], pairs[1::2], strict=True))
+            rows[stem] = dict(zip(keys, pairs[1::2], strict=True))
     return rows
 
 

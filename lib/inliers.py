@@ -44,6 +44,9 @@ class KNN:
     def fit(self, vectors):
         """vectors: (n, d); n must reach the largest k, else the k that n does not reach are left out."""
         vectors = np.asarray(vectors, np.float64)
+        smallest = min(self.neighbours)
+        if smallest > len(vectors):
+            raise ValueError(f"{len(vectors)} segments to fit on, the smallest inliers.knn_neighbours is {smallest}")
         self.neighbours = tuple(k for k in self.neighbours if k <= len(vectors))
         whitening = Whitening().fit(vectors)
         self.matrix, self.rank, self.shrinkage = whitening.matrix, whitening.rank, whitening.shrinkage

@@ -174,6 +174,8 @@ def standardize(scores, part):
     ):
         for row in scores[wrong].drop_duplicates(keys).itertuples():
             print(f"{row.detector} on {row.fit_set} ({row.aggregator}) {reason}; dropped")
+    if not (whole & varies).any():
+        raise ValueError(f"every detector scores all {part} clips the same; are the clips silent? See problems.csv")
     scores = scores[whole & varies].drop(columns="clips").reset_index(drop=True)
     return scores.assign(standardized=(scores["score"] - scores["mean"]) / scores["deviation"])
 

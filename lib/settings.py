@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lib import paths
+from lib.dcase import DEVELOPMENT_MACHINES
 from lib.systems import find_system
 
 Positive = Annotated[int, Field(gt=0)]
@@ -91,7 +92,7 @@ class Evaluation(Group):
 class Demo(Group):
     """How much demo data `lib.synthetic` makes, for a data root that is not there."""
 
-    machines: tuple[str, ...] = ("bearing", "fan", "gearbox", "slider", "valve", "ToyCar", "ToyTrain")
+    machines: Annotated[tuple[str, ...], Field(min_length=1)] = DEVELOPMENT_MACHINES
     source_clips: Positive = 60  # training clips a machine
     target_clips: Annotated[int, Field(ge=0)] = 10  # training clips a machine
     test_clips: Positive = 20  # for each domain and label
@@ -99,7 +100,7 @@ class Demo(Group):
 
 
 class Settings(Group):
-    systems: tuple[str, ...] = ("OE",)
+    systems: Annotated[tuple[str, ...], Field(min_length=1)] = ("OE",)
     data: Data = Data()
     frontend: Frontend = Frontend()
     extractor: Extractor = Extractor()
@@ -119,6 +120,13 @@ class Settings(Group):
             raise ValueError(f"frontend.high ({self.frontend.high} Hz) is above half of data.sample_rate")
         for name in self.systems:
             find_system(name)
+        passband, stopband = self.evaluation.highpass
+        if not 0 < stopband < passband < self.data.sample_rate / 2:
+            raise ValueError(
+                f"evaluation.highpass ({passband}, {stopband} Hz): 0 < stopband < passband < half of data.sample_rate"
+            )
+        if self.frontend.hop > self.segment_samples:
+            raise ValueError(f"frontend.hop ({self.frontend.hop} samples) is longer than a segment")
         if self.frontend.window // 2 >= self.segment_samples:
             raise ValueError("frontend.window must be shorter than two segments")
         return self
@@ -150,15 +158,20 @@ def preset_path(preset):
     raise ValueError(f"unknown preset {str(preset)!r}; known: {known}, or the path of a YAML file")
 
 
-def _read(path):
+def _read(path, seen=()):
     try:
-        values = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: no valid YAML: {error}") from None
     if not isinstance(values, dict):
         raise ValueError(f"{path}: expected keys and values, found {type(values).__name__}")
     base = values.pop("base", None)
-    return values if base is None else _merge(_read(preset_path(base)), values)
+    if base is None:
+        return values
+    start = preset_path(str(base))
+    if start in (*seen, path):
+        raise ValueError(f"{path}: its base {base!r} leads back to itself")
+    return _merge(_read(start, (*seen, path)), values)
 
 
 def _merge(base, values):

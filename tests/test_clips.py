@@ -105,8 +105,13 @@ def test_bad_files_are_problems_with_file_and_mend(root, run, train):
     broken = np.ones(RATE, np.float32)
     broken[5:9] = np.nan
     soundfile.write(train / "nan.wav", broken, RATE, subtype="FLOAT")
+    (train / "loop.wav").symlink_to(train / "loop.wav")
+    soundfile.write(train / "slow.wav", np.ones(900), 500)
+    soundfile.write(train / "narrow.wav", np.sin(np.arange(9000)), 8000)
     bank = ClipBank.open(run, root, Data())
     expected = {
+        "loop.wav": (False, "cannot be decoded"), "slow.wav": (False, "a sample rate of 500 Hz"),
+        "narrow.wav": (True, "silent above 4000 Hz"),
         "cut.wav": (True, "truncated"), "cutflac.flac": (None, "→"), "zero.wav": (False, "0 bytes"),
         "text.wav": (False, "cannot be decoded"), "silent.wav": (True, "every sample is zero"),
         "short.wav": (False, "shorter than 0.1 s"), "nan.wav": (False, "4 samples are NaN"),
@@ -115,6 +120,7 @@ def test_bad_files_are_problems_with_file_and_mend(root, run, train):
         assert problem in problems_of(bank, "/" + name), name
         assert is_usable is None or usable(bank, "/" + name) is is_usable, name
     assert len(bank.training("fan")) >= 13
+    assert ClipBank.open(run, root, Data()).problems.equals(bank.problems)
 
 
 def test_float_files_beyond_full_scale_are_clipped_not_wrapped(root, run, train):
@@ -166,4 +172,7 @@ def test_command_line_leaves_what_is_in_the_bank(root, run, capsys):
     assert facts["clips"] == facts["usable"] == 19 and not facts["synthetic"]
     before = clips.audio_state(root)
     os.utime(next(root.rglob("*.wav")), ns=(1, 1))
-    assert clips.audio_state(root) != before
+    touched = clips.audio_state(root)
+    assert touched != before
+    (root / "dev_data" / "raw" / "fan" / "attributes_00.csv").write_text("file_name,d1p,d1v\n")
+    assert clips.audio_state(root) != touched

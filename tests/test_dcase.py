@@ -104,6 +104,8 @@ def test_attribute_file_adds_what_the_name_lacks_in_spite_of_bom_and_crlf(root):
         ("fan/train/section_00_source_train_normal_0000_m-n_W.wav,m-n,Q", "the name wins"),
         ("fan/train/section_00_source_train_normal_0000_m-n_W.wav,m-n,W,load", "not keys and values"),
         ("fan/train/section_00_source_train_normal_0000_m-n_W.wav,7,W", "not keys and values"),
+        ("fan/train/section_00_source_train_normal_0000_m-n_W.wav,m-n,W,m-n,X", "not keys and values"),
+        ("fan/train/section_00_source_train_normal_0000_m-n_W.wav;m-n;W", "not there"),
         ("fan/train/section_00_source_train_normal_0777_m-n_W.wav,m-n,W", "not there"),
         ("fan/train/section_00_source_train_normal_0000_m-n_W.wav,m-n,W\n" * 2, "a second row"),
     ],
@@ -128,6 +130,27 @@ def test_attribute_file_that_spells_a_key_otherwise(root):
 def test_attribute_file_in_another_encoding(root):
     write_attributes(root, "file_name,d1p,d1v\nfan/train/größe.wav,m-n,W\n", "latin-1")
     assert Dataset(root).problems["problem"].str.contains("not UTF-8").any()
+
+
+def test_attribute_file_that_is_no_csv(root):
+    write_attributes(root, 'a,"' + "x" * 200_000)
+    assert Dataset(root).problems["problem"].str.contains("not a CSV file").any()
+
+
+def test_names_in_another_encoding_are_problems(root):
+    write_noise(root / "dev_data" / "raw" / "fan" / "train" / "plain.wav", seed=3).tofile(
+        bytes(root / "dev_data" / "raw" / "fan" / "train") + b"/gl\xfcck.wav"
+    )
+    dataset = Dataset(root)
+    assert dataset.problems["problem"].str.contains("unreadable characters").sum() == 1
+    dataset.problems.to_csv().encode()
+
+
+@pytest.mark.parametrize("name", ["overall", "tables"])
+def test_a_machine_cannot_be_called_like_a_result(root, name):
+    write_noise(root / name / "train" / "a.wav")
+    with pytest.raises(ValueError, match=f"cannot be called '{name}'"):
+        Dataset(root)
 
 
 def table(count, domain, tail="noAttribute", first=0):

@@ -45,6 +45,8 @@ def test_whitening_of_dead_channels():
 def test_knn_leaves_out_what_the_fit_set_cannot_give():
     scores = KNN((1, 4, 16)).fit(degenerate(5)).score(degenerate(3, seed=1))
     assert list(scores) == ["KNN-1", "KNN-4"]
+    with pytest.raises(ValueError, match=r"5 segments to fit on, the smallest .* is 9"):
+        KNN((9,)).fit(degenerate(5))
 
 
 def test_one_component_is_the_gaussian(vectors):

@@ -93,7 +93,7 @@ def test_a_failing_machine_does_not_stop_the_others(root, tmp_path):
         write_noise(root / "drill" / "test" / f"section_00_source_test_normal_{i:04d}_noAttribute.wav", seed=i)
     preset = tmp_path / "tiny.yaml"
     preset.write_text("base: smoke\nfrontend: {segment_seconds: 0.5}\ntraining: {epochs: 1, batch: 4}\n")
-    folder = tmp_path / "out" / "run"
+    folder = tmp_path / "out of the way" / "run"
     status, printed = batch("--preset", preset, "--run", folder, "--data", root)
     assert status != 0
     assert "drill: no usable training clips" in printed and "cannot be decoded" in printed
@@ -114,13 +114,18 @@ def test_real_clips_at_smoke_scale(real_root, tmp_path):
     ("arguments", "message"),
     [
         (["--preset", "fast"], "unknown preset 'fast'; known: demo"),
-        (["--preset", "smoke", "--machines", "drill"], "unknown machine drill; with training and test clips"),
+        (
+            ["--preset", "smoke", "--machines", "drill"],
+            "unknown machine drill; with training and test clips the demo data has fan, ToyCar",
+        ),
         (["--preset", "smoke", "--data", "/nowhere"], "/nowhere: no such folder"),
+        (["--preset", "smoke", "--run", "/dev/null/run"], "choose another run folder (RUN)"),
         (["--preset", "smoke", "--seeds", "one"], "seeds must be whole numbers, found 'one'"),
     ],
 )
 def test_wrong_arguments_of_a_batch(arguments, message, tmp_path):
-    status, printed = batch(*arguments, "--run", tmp_path / "run")
+    run_folder = [] if "--run" in arguments else ["--run", tmp_path / "run"]
+    status, printed = batch(*arguments, *run_folder)
     assert status != 0 and message in printed and "Traceback" not in printed
 
 

@@ -86,6 +86,13 @@ def test_folds_keep_mixtures_of_a_clip_from_what_scores_it(machine, monkeypatch)
         assert not held & (set(fit["stem"]) | set(fit["partner"])) and (fit["part"] == "pseudo_target").any()
 
 
+def test_nothing_left_to_score_with_is_said():
+    rows = pd.DataFrame({"detector": "A", "fit_set": "source", "aggregator": "plain", "part": ["calibration", "test"],
+                         "clip": ["x", "y"], "score": 1.0})  # fmt: skip
+    with pytest.raises(ValueError, match="are the clips silent"):
+        scoring.standardize(rows, "calibration")
+
+
 def test_a_detector_that_misses_calibration_clips_is_dropped(capsys):
     rows = pd.DataFrame({"detector": ["A", "B", "B", "A", "B"], "fit_set": "source", "aggregator": "plain",
                          "part": ["calibration"] * 3 + ["test"] * 2, "clip": ["x", "x", "y", "z", "z"], "score": [1.0, 1, 2, 5, 6]})  # fmt: skip

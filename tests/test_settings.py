@@ -45,10 +45,17 @@ def test_own_preset_starts_from_a_base(tmp_path):
         ("systems: [OE, XYZ]", r"unknown system 'XYZ'; known: OE"),
         ("- a\n- b", "expected keys and values"),
         ("a: [1", "no valid YAML"),
+        ("data: {sample_rate: 8000}\nfrontend: {high: 3900}", r"evaluation.highpass .* half of data.sample_rate"),
+        ("evaluation: {highpass: [3500, 4000]}", r"0 < stopband < passband"),
+        ("frontend: {hop: 100000}", "longer than a segment"),
+        ("systems: []", r"systems: .*at least 1 item"),
+        ("base: mine.yaml", "leads back to itself"),
+        ("base: [quick]", "unknown preset"),
         ("base: nowhere", "unknown preset 'nowhere'"),
     ],
 )
-def test_wrong_settings_are_named(tmp_path, text, message):
+def test_wrong_settings_are_named(tmp_path, text, message, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=message):
         load_settings(preset(tmp_path, text))
 
