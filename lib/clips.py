@@ -2,38 +2,28 @@
 
 A bank is a folder of `samples.i16` (all clips end to end), `index.parquet` (a row a clip) and `bank.json` (the
 fingerprint: SHA-256 over names, attributes, sizes and CRC-32s of the audio files). It is rebuilt exactly when the audio
-changes: `ClipBank.open` compares each file's size and times, and where these differ its contents. (CRC-32: a SHA-256 of
-each file takes as long as reading and decoding it.)
+changes: `ClipBank.open` compares each file's size and times, and where these differ its contents.
 """
 
 import fcntl
 import hashlib
-import io
 import json
 import os
 import shutil
-import struct
 import sys
 import warnings
-import zlib
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import soundfile
-import soxr
 import torch
 
 from lib import dcase, paths
+from lib.decoding import STATE, checksum_of, decode_into, expected_length, file_state
 from lib.paths import whole_file
 from lib.settings import load_settings
 from lib.synthetic import make_demo_data
-
-SHORTEST = 0.1  # s; a shorter clip holds no window of the front end
-LOWEST_RATE = 1000  # Hz; less is a broken header
-FULL_SCALE = 32768
-STATE = ("size", "modified_ns", "changed_ns")
 
 
 class ClipBank:
@@ -129,18 +119,9 @@ class ClipBank:
         return self.samples[row.start : row.start + row.length]
 
 
-def _file_state(path):
-    """What changes when a file does; (-1, -1, -1) for one that cannot be reached, which the decoder will report."""
-    try:
-        stat = os.stat(path)
-    except OSError:
-        return -1, -1, -1
-    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
-
-
 def _same_content(path, checksum):
     try:
-        return _checksum(Path(path).read_bytes()) == checksum
+        return checksum_of(Path(path).read_bytes()) == checksum
     except OSError:
         return False
 
@@ -158,7 +139,7 @@ def _fresh(folder, clips):
     samples = folder / "samples.i16"
     if not samples.exists() or samples.stat().st_size != 2 * index["room"].sum():
         return False
-    now = np.array([_file_state(path) for path in clips["path"]]).reshape(-1, 3)
+    now = np.array([file_state(path) for path in clips["path"]]).reshape(-1, 3)
     touched = np.flatnonzero((index[list(STATE)].to_numpy() != now).any(axis=1))
     if not all(_same_content(index["path"][i], index["checksum"][i]) for i in touched):
         return False
@@ -169,16 +150,12 @@ def _fresh(folder, clips):
     return True
 
 
-def _checksum(content):
-    return f"{len(content)}-{zlib.crc32(content):08x}"
-
-
 def _build(folder, dataset, data, workers):
     """Decode all clips into `folder`; `bank.json`, written last, declares the bank whole."""
     (folder / "bank.json").unlink(missing_ok=True)
     files = dataset.clips["path"].tolist()
     with ProcessPoolExecutor(workers) as pool:
-        lengths = np.array(list(pool.map(_expected_length, files, [data] * len(files), chunksize=32)), np.int64)
+        lengths = np.array(list(pool.map(expected_length, files, [data] * len(files), chunksize=32)), np.int64)
         starts = np.concatenate([[0], np.cumsum(lengths)])
         with whole_file(folder / "samples.i16", sync=False) as temporary:
             _allocate(temporary, 2 * int(starts[-1]))
@@ -186,7 +163,7 @@ def _build(folder, dataset, data, workers):
                 (path, str(temporary), start, length)
                 for path, start, length in zip(files, starts, lengths, strict=False)
             ]
-            decoded = list(pool.map(_decode_into, jobs, [data] * len(jobs), chunksize=8))
+            decoded = list(pool.map(decode_into, jobs, [data] * len(jobs), chunksize=8))
     index = dataset.clips.join(pd.DataFrame(decoded, index=dataset.clips.index))
     index["start"], index["room"] = starts[:-1], lengths
     problems = [(row.machine, row.path, problem, mend) for row in index.itertuples() for problem, mend in row.problems]
@@ -217,94 +194,6 @@ def _allocate(path, size):
     os.truncate(path, size)
 
 
-def _expected_length(path, data):
-    """Samples that the decoded clip takes in the bank; 0 where the header cannot be read."""
-    try:
-        info = soundfile.info(path)
-    except (soundfile.LibsndfileError, OSError):
-        return 0
-    if info.samplerate == data.sample_rate:
-        return info.frames
-    if info.samplerate < LOWEST_RATE:
-        return 0
-    return int(info.frames * data.sample_rate / info.samplerate) + 1
-
-
-def _decode_into(job, data):
-    """Decode one file into its place in the bank; the row of the index that says what was found."""
-    path, bank, start, room = job
-    row = dict(zip(STATE, _file_state(path), strict=True))
-    row |= {"checksum": "", "length": 0, "seconds": 0.0, "file_rate": 0, "channels": 0, "usable": False, "problems": []}
-    try:
-        content = Path(path).read_bytes()
-        row["checksum"] = _checksum(content)
-        samples = _decode(content, data, row)
-    except ValueError as error:
-        row["problems"].append(error.args)
-        return row
-    except (soundfile.LibsndfileError, OSError) as error:
-        reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or error
-        row["problems"].append((f"cannot be decoded: {reason}", "export or copy the recording again"))
-        return row
-    samples = samples[:room]
-    with open(bank, "r+b") as file:
-        file.seek(2 * int(start))
-        file.write(samples.tobytes())
-    row |= {"length": len(samples), "seconds": len(samples) / data.sample_rate, "usable": True}
-    return row
-
-
-def _decode(content, data, row):
-    """(n,) int16 samples at the bank's rate; ValueError(problem, mend) for a clip that cannot be used."""
-    if not content:
-        raise ValueError("the file is empty (0 bytes)", "copy the recording again")
-    with soundfile.SoundFile(io.BytesIO(content)) as file:
-        row |= {"file_rate": file.samplerate, "channels": file.channels}
-        if file.channels > 1 and (data.channel is None or data.channel >= file.channels):
-            choice = f"0 to {file.channels - 1}"
-            raise ValueError(
-                f"{file.channels} channels", f"set data.channel to one of {choice}, or export the file as mono"
-            )
-        if file.samplerate < LOWEST_RATE:
-            raise ValueError(f"a sample rate of {file.samplerate} Hz", "correct the header or export the file again")
-        if file.samplerate < data.sample_rate:
-            heard = f"recorded at {file.samplerate} Hz: silent above {file.samplerate // 2} Hz"
-            row["problems"].append((heard, f"record at {data.sample_rate} Hz, or lower data.sample_rate"))
-        exact = file.subtype not in ("FLOAT", "DOUBLE") and file.samplerate == data.sample_rate
-        samples = file.read(dtype="int16" if exact else "float32", always_2d=True)
-        if len(samples) < file.frames:
-            row["problems"].append((f"ends after {len(samples)} of {file.frames} samples", "copy the recording again"))
-    samples = samples[:, data.channel or 0] if samples.shape[1] > 1 else samples[:, 0]
-    if missing := _missing_bytes(content):
-        row["problems"].append((f"truncated: {missing} bytes of audio are missing", "copy the recording again"))
-    if not exact:
-        samples = _to_int16(samples, row["file_rate"], data.sample_rate)
-    if len(samples) < SHORTEST * data.sample_rate:
-        raise ValueError(
-            f"shorter than {SHORTEST} s ({len(samples) / data.sample_rate:.3f} s)", "record it again or delete it"
-        )
-    if not samples.any():
-        row["problems"].append(("silent: every sample is zero", "check microphone and cable; delete the clip"))
-    return samples
-
-
-def _to_int16(samples, rate, target):
-    if not np.isfinite(samples).all():
-        bad = int((~np.isfinite(samples)).sum())
-        raise ValueError(f"{bad} samples are NaN or infinite", "export the recording again")
-    if rate != target:
-        samples = soxr.resample(samples, rate, target)
-    return np.clip(np.rint(samples * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
-
-
-def _missing_bytes(content):
-    """Bytes that a RIFF header promises beyond the end of the file (0 for other containers and streamed headers)."""
-    if content[:4] != b"RIFF" or len(content) < 8:
-        return 0
-    promised = struct.unpack("<I", content[4:8])[0] + 8
-    return 0 if promised >= 0xFFFFFFFF else max(0, promised - len(content))
-
-
 def open_bank(run, data_root, preset, settings):
     """What every notebook starts from: the bank of a data root, or of the preset's demo data, made when missing.
 
@@ -320,7 +209,7 @@ def open_bank(run, data_root, preset, settings):
 def audio_state(data_root):
     """Digest of a root's index and of its files' sizes and times: cheap, changes whenever the data may have changed."""
     dataset = dcase.Dataset(data_root)
-    states = [_file_state(path) for path in dataset.clips["path"]]
+    states = [file_state(path) for path in dataset.clips["path"]]
     text = dataset.clips.to_csv() + dataset.problems.to_csv() + json.dumps(states)
     return hashlib.sha256(text.encode()).hexdigest()
 
