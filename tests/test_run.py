@@ -56,7 +56,7 @@ def test_whole_graph(demo):
     assert len(list((folder / "tables").glob("table*"))) == 3 * 2 * 2 * 3
     assert "paper" not in (folder / "tables" / "table4_all_paper.md").read_text().split("\n", 1)[1]
     assert (
-        len(list((folder / "figures").rglob("*.png"))) == len(list((folder / "figures").rglob("*.pdf"))) == 2 * 10 + 1
+        len(list((folder / "figures").rglob("*.png"))) == len(list((folder / "figures").rglob("*.pdf"))) == 2 * 11 + 1
     )
 
 

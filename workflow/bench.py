@@ -3,6 +3,7 @@
 import itertools
 import os
 import platform
+import shutil
 import sys
 import tempfile
 import time
@@ -40,12 +41,13 @@ def median_seconds(work, repeats):
     return float(np.median(times[1:]))
 
 
-def in_turn(first, second, repeats):
-    """Median times of two works that take turns, so that a machine's drift meets both."""
+def in_turn(first, second, repeats, clean=lambda: None):
+    """Median times of two works that take turns, so that a machine's drift meets both; `clean()` goes before each."""
     times = []
     for i in range(repeats + 1):
         pair = []
         for work in (first, second):
+            clean()
             begin = time.perf_counter()
             work()
             pair.append(time.perf_counter() - begin)
@@ -106,16 +108,19 @@ def bench_bank():
             for i in range(1000):
                 name = train / f"section_00_source_train_normal_{i:04d}_noAttribute.{suffix}"
                 soundfile.write(name, noise[i : i + 192_000], 16000)
-            files, count = sorted(map(str, train.iterdir())), iter(range(100))
+            files = sorted(map(str, train.iterdir()))
 
             def read(reader, files=files):
                 with ProcessPoolExecutor(WORKERS) as pool:
                     sum(pool.map(reader, files, chunksize=8))
 
-            def bank(folder=folder, count=count):
-                ClipBank.open(Run(Path(folder) / str(next(count)) / "run"), Path(folder) / "data", Settings().data)
+            def bank(folder=folder):
+                ClipBank.open(Run(Path(folder) / "run"), Path(folder) / "data", Settings().data)
 
-            default, ours = in_turn(lambda read=read: read(_read), bank, 4)
+            def remove(folder=folder):
+                shutil.rmtree(Path(folder) / "banks", ignore_errors=True)
+
+            default, ours = in_turn(lambda read=read: read(_read), bank, 8, remove)
             int16 = median_seconds(lambda read=read: read(_read_int16), 4)
             print(
                 f"bank of 1000 × 12 s {suffix}, {WORKERS} processes: {ours:.2f} s; soundfile.read {default:.2f} s "
@@ -143,8 +148,8 @@ def bench_knn():
         np.abs(scores / distances[:, : int(name[4:])].mean(axis=1) - 1).max() for name, scores in knn.score(few).items()
     )
     print(
-        f"KNN scoring 1000 queries against 4000 × 512: {ours * 1e3:.0f} ms, sklearn {theirs:.0f} s (from {len(few)} queries); "
-        f"ratio {theirs / ours:.0f}, largest relative difference {error:.1e}"
+        f"KNN scoring 1000 queries against 4000 × 512: {ours * 1e3:.0f} ms, sklearn {theirs:.0f} s "
+        f"(from {len(few)} queries); ratio {theirs / ours:.0f}, largest relative difference {error:.1e}"
     )
 
 
