@@ -3,18 +3,18 @@ PYTHON ?= python3
 PRESET ?= quick
 SEEDS ?= 0
 RUN ?= $(basename $(notdir $(PRESET)))
-CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
+CORES ?=
 BIN := .venv/bin
 
 .PHONY: demo test lint lab run bench
 export PYTHONPATH := $(CURDIR)
 
 demo: .venv/ready
-	$(BIN)/python -m lib.batch --preset demo --cores $(CORES)
+	$(BIN)/python -m lib.batch --preset demo $(if $(CORES),--cores $(CORES))
 
 run: .venv/ready
 	@test -n "$(DATA)" || { echo 'usage: make run DATA=<folder> [PRESET=quick] [MACHINES="ToyCar valve"] [SEEDS="0 1"] [RUN=name]'; exit 2; }
-	$(BIN)/python -m lib.batch --data "$(DATA)" --preset "$(PRESET)" --machines="$(MACHINES)" --seeds="$(SEEDS)" --run="$(RUN)" --cores $(CORES)
+	$(BIN)/python -m lib.batch --data "$(DATA)" --preset "$(PRESET)" --machines="$(MACHINES)" --seeds="$(SEEDS)" --run="$(RUN)" $(if $(CORES),--cores $(CORES))
 
 test: .venv/ready
 	$(BIN)/python -m pytest

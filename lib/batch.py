@@ -23,7 +23,7 @@ def main(arguments=None):
     parser.add_argument("--machines", default="", help="names; none: all with training and test clips")
     parser.add_argument("--seeds", default="0", help="such as '0 1 2 3'")
     parser.add_argument("--run", default="", help="name under outputs, or a path; none: the preset's name")
-    parser.add_argument("--cores", default="2")
+    parser.add_argument("--cores", default=str(os.cpu_count()), help="jobs at a time; none: all cores")
     given = parser.parse_args(arguments)
     try:
         settings = load_settings(given.preset)
