@@ -27,8 +27,8 @@ class Run:
         return self.root / machine / system / parameter / f"seed{seed}"
 
     def scores(self):
-        """All clip scores that the run holds so far, as 05_inlier_fitting wrote them."""
-        return sorted(self.root.glob("*/*/*/seed*/detector_scores.parquet"))
+        """All clip scores that the run holds so far: scores (02), flow_scores (04) and detector_scores (05)."""
+        return sorted(self.root.glob("*/*/*/seed*/*scores.parquet"))
 
     def notebook(self, name, machine=None, trained=None):
         """Executed notebook; `trained` is (system, parameter, seed)."""

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from lib import paths
 from lib.dcase import DEVELOPMENT_MACHINES
-from lib.systems import find_system
+from lib.systems import SYSTEMS, find_system
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -54,9 +54,12 @@ class Extractor(Group):
 
 
 class Training(Group):
-    epochs: Positive = 150  # (4.2)
+    epochs: Positive = 150  # of OE and Serial-OE (4.2)
     batch: Annotated[int, Field(gt=1, multiple_of=2)] = 128  # clips, half of them target machine (4.2)
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3  # peak of OneCycleLR (4.2)
+    schedule: Literal["one_cycle", "constant"] = "one_cycle"  # of the learning rate (4.2)
+    attribute_weight: Annotated[float, Field(ge=0)] = 5.0  # λ_section, of L_att or L_section (Eq. 1, 4.2)
+    second_task: Literal["attribute", "section"] = "attribute"  # L_att (Eq. 8) or L_section (Eq. 3)
     pseudo_by: Literal["clip", "machine"] = (
         "clip"  # draw pseudo-anomalous clips uniformly over clips, or machines first
     )
@@ -64,6 +67,40 @@ class Training(Group):
     mixup_alpha: Annotated[float, Field(gt=0)] = 0.2  # λ ~ Beta(α, α)
     checkpoint_epochs: Positive = 1  # epochs between two checkpoints
     precision: Literal["auto", "bf16", "fp32"] = "auto"  # auto: bf16 where the hardware has it
+
+
+class Joint(Group):
+    """What differs from `Training` where a flow is trained with the extractor."""
+
+    epochs: Positive = 250  # (4.2)
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4  # (4.2)
+    schedule: Literal["one_cycle", "constant"] = "constant"  # (4.2)
+
+
+class Flow(Group):
+    steps: Positive = 8  # affine coupling steps (FastFlow, 3)
+    hidden_ratio: Annotated[float, Field(gt=0)] = 1.0  # width of a subnet over its input's
+    clamp: Annotated[float, Field(gt=0)] = 2.0  # bound of a coupling's log-scale
+    weight: Annotated[float, Field(ge=0)] = 1e-7  # λ_Flow (Eq. 5, 4.2)
+    invariant_channels: Annotated[int, Field(gt=0, lt=512)] = 8  # of z_d, of 512 (4.2)
+    gap: Annotated[float, Field(gt=0)] = 5.0  # k = gap / smallest distance between two values v (4.2)
+    centre: bool = False  # v less its mean
+    score_logdet: bool = False  # with the log-determinant in the score; the paper's h has none
+
+
+class Autoencoder(Group):
+    """The challenge's baseline (arXiv:2303.00455)."""
+
+    window: Positive = 1024  # samples = 64 ms
+    hop: Positive = 512  # samples = 32 ms
+    mels: Positive = 128  # bands
+    frames: Positive = 5  # frames stacked into a vector
+    hidden: Positive = 128  # units of a layer
+    bottleneck: Positive = 8  # units
+    epochs: Positive = 100
+    batch: Annotated[int, Field(gt=1)] = 256  # vectors
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3  # of Adam
+    validation_fraction: Share = 0.1  # of the vectors
 
 
 class Inliers(Group):
@@ -100,11 +137,16 @@ class Demo(Group):
 
 
 class Settings(Group):
-    systems: Annotated[tuple[str, ...], Field(min_length=1)] = ("OE",)
+    systems: Annotated[tuple[str, ...], Field(min_length=1)] = tuple(SYSTEMS)
+    baselines: bool = True  # whether the autoencoder is run, too
+    team: Annotated[str, Field(pattern=r"^[\w-]+$")] = "oe_flow"  # folder of the submission files
     data: Data = Data()
     frontend: Frontend = Frontend()
     extractor: Extractor = Extractor()
     training: Training = Training()
+    joint: Joint = Joint()
+    flow: Flow = Flow()
+    autoencoder: Autoencoder = Autoencoder()
     inliers: Inliers = Inliers()
     evaluation: Evaluation = Evaluation()
     demo: Demo = Demo()
@@ -113,6 +155,10 @@ class Settings(Group):
     def segment_samples(self):
         """Length of a segment in samples."""
         return round(self.frontend.segment_seconds * self.data.sample_rate)
+
+    def training_of(self, system):
+        """`Training` of a `systems.System`: with `joint`'s epochs and learning rate where it has a flow."""
+        return self.training.model_copy(update=self.joint.model_dump()) if system.latent else self.training
 
     @model_validator(mode="after")
     def _across(self):

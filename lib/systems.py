@@ -9,21 +9,56 @@ class System:
 
     Attributes:
         name: as in the paper's tables.
-        losses: weight of each term of `losses.TERMS` in the training loss.
-        detectors: families of `inliers.FAMILIES` fitted on the embeddings.
+        losses: the terms of `losses.TERMS` in its training loss.
+        latent: of the flow: "standard", N(0, 1); "invariant", z_d and z_c (Sec. 3.1); "" without a flow.
+        detectors: families of `inliers.FAMILIES` fitted on the embeddings, and "flow".
         inlier_models: the paper's column "Inlier models".
     """
 
     name: str
-    losses: dict[str, float]
+    losses: tuple[str, ...]
+    latent: str
     detectors: tuple[str, ...]
     inlier_models: str
 
+    @property
+    def families(self):
+        """The detectors that are fitted on embeddings (05_inlier_fitting)."""
+        return tuple(name for name in self.detectors if name != "flow")
 
+    @property
+    def per_parameter(self):
+        """Whether it is trained once per attribute parameter, and averaged over them."""
+        return self.latent == "invariant"
+
+    @property
+    def needs_attributes(self):
+        """Whether a machine without an attribute of two or more values cannot have it."""
+        return self.per_parameter or "attribute" in self.losses
+
+
+_OE, _FLOW = ("machine",), ("machine", "flow")
+_SERIAL, _SERIAL_FLOW = ("machine", "attribute"), ("machine", "attribute", "flow")
 SYSTEMS = {
     system.name: system
-    for system in (System("OE", losses={"machine": 1.0}, detectors=("GMM", "KNN"), inlier_models="GMM and KNN"),)
+    for system in (
+        System("OE", _OE, "", ("GMM", "KNN"), "GMM and KNN"),
+        System("Serial-OE", _SERIAL, "", ("GMM", "KNN"), "GMM and KNN"),  # Sec. 2; no row of the paper
+        System("OE-Flow", _FLOW, "standard", ("GMM", "KNN", "flow"), "GMM, KNN, and Normalizing flow"),
+        System("OE-DFlow", _FLOW, "invariant", ("GMM", "KNN"), "GMM and KNN"),
+        System("SerialOE-Flow", _SERIAL_FLOW, "standard", ("flow",), "Normalizing flow"),
+        System("SerialOE-DFlow", _SERIAL_FLOW, "invariant", ("flow",), "Normalizing flow"),
+    )
 }
+BASELINES = ("Baseline (MSE)", "Baseline (Mahalanobis)")  # one autoencoder, two modes
+BASELINE = "Baseline"  # its folder in a run
+SUBMITTED = {  # the paper's ensembles of systems, and its words for them
+    "Submitted 1": (("OE", "OE-Flow", "OE-DFlow", "SerialOE-Flow", "SerialOE-DFlow"), "Our all methods"),
+    "Submitted 2": (("OE-DFlow", "SerialOE-DFlow"), "OE-DFlow and SerialOE-DFlow"),
+    "Submitted 3": (("OE", "OE-Flow", "OE-DFlow"), "OE, OE-Flow, and OE-DFlow"),
+    "Submitted 4": (("OE", "OE-Flow", "OE-DFlow", "SerialOE-DFlow"), "Our methods except for SerialOE-Flow"),
+}
+ROWS = (*BASELINES, *SYSTEMS, *SUBMITTED)  # of the tables, in the paper's order
 
 
 def find_system(name):
