@@ -1,4 +1,4 @@
-# make demo | test | lint | lab | run | bench          every target sets .venv up by itself
+# make demo | test | lint | lab | run | paper | bench          every target sets .venv up by itself
 PYTHON ?= python3
 PRESET ?= quick
 SEEDS ?= 0
@@ -6,7 +6,7 @@ RUN ?= $(basename $(notdir $(PRESET)))
 CORES ?=
 BIN := .venv/bin
 
-.PHONY: demo test lint lab run bench
+.PHONY: demo test lint lab run paper bench
 export PYTHONPATH := $(CURDIR)
 
 demo: .venv/ready
@@ -15,6 +15,9 @@ demo: .venv/ready
 run: .venv/ready
 	@test -n "$(DATA)" || { echo 'usage: make run DATA=<folder> [PRESET=quick] [MACHINES="ToyCar valve"] [SEEDS="0 1"] [RUN=name]'; exit 2; }
 	$(BIN)/python -m lib.batch --data "$(DATA)" --preset "$(PRESET)" --machines="$(MACHINES)" --seeds="$(SEEDS)" --run="$(RUN)" $(if $(CORES),--cores $(CORES))
+
+paper:
+	@$(MAKE) run PRESET=paper
 
 test: .venv/ready
 	$(BIN)/python -m pytest

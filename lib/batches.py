@@ -19,6 +19,7 @@ class Batch:
         partner: (n,) position in the batch of the clip that is mixed in.
         lam: (n,) mixup's λ; all 1 where the batch is not mixed.
         own: (n,) t before mixing.
+        category, kv: (n,) of each clip before mixing, as `attributes.Labels.add_to` gives them.
     """
 
     clip: np.ndarray
@@ -26,6 +27,8 @@ class Batch:
     partner: np.ndarray
     lam: np.ndarray
     own: np.ndarray
+    category: np.ndarray
+    kv: np.ndarray
 
     @property
     def mixed(self):
@@ -35,6 +38,27 @@ class Batch:
     def target(self):
         """(n,) t, mixed linearly like the waveforms."""
         return self.lam * self.own + (1 - self.lam) * self.own[self.partner]
+
+    @property
+    def pure(self):
+        """(n,) whether no parent is a pseudo-anomalous clip."""
+        return (self.own == 1) & ((self.lam == 1) | (self.own[self.partner] == 1))
+
+    @property
+    def known(self):
+        """(n,) whether L_att knows what the clip is: pseudo-anomalous or of a category, and so its partner."""
+        known = (self.own == 0) | (self.category >= 0)
+        return known & ((self.lam == 1) | known[self.partner])
+
+    @property
+    def position(self):
+        """(n,) kv of the dominant parent (λ ≥ 0.5: own), NaN where it has none."""
+        return np.where(self.lam >= 0.5, self.kv, self.kv[self.partner])
+
+    def classes(self, count):
+        """(n, count) y: one-hot of the category, all zero without one, mixed linearly."""
+        one_hot = (self.category[:, None] == np.arange(count)).astype(float)
+        return self.lam[:, None] * one_hot + (1 - self.lam[:, None]) * one_hot[self.partner]
 
     def captions(self, chosen, machines):
         """What the inputs at the `chosen` positions are made of; `machines` is the index's column of names."""
@@ -58,7 +82,8 @@ class BalancedBatches:
     """Draws batches from one NumPy generator, whose state makes a run resumable.
 
     Args:
-        target: rows of the bank's index (as `frontend.standardized`), the target machine's train-split clips.
+        target: rows of the bank's index (as `frontend.standardized`), the target machine's train-split clips, with
+            `category` and `position` where the system is told of attributes (`attributes.Labels.add_to`).
         pseudo: rows likewise, the training clips of other machines.
         training: `settings.Training`.
         segment: samples of a crop.
@@ -67,6 +92,11 @@ class BalancedBatches:
     """
 
     def __init__(self, target, pseudo, training, segment, seed, device="cpu"):
+        unlabelled = {"category": -1, "position": np.nan}
+        target, pseudo = (
+            target.assign(**{c: v for c, v in unlabelled.items() if c not in target}),
+            pseudo.assign(**unlabelled),
+        )
         self.target, self.pseudo, self.rows = target, pseudo, pd.concat([target, pseudo])
         self.training, self.segment, self.device = training, segment, device
         self.half = training.batch // 2
@@ -87,7 +117,8 @@ class BalancedBatches:
             lam = rng.beta(self.training.mixup_alpha, self.training.mixup_alpha, len(rows))
         own = np.repeat([1.0, 0.0], self.half)
         partner = rng.permutation(len(rows))
-        return Batch(rows.index.to_numpy(), Cuts.of(rows, offset, self.device), partner, lam, own)
+        category, kv = rows["category"].to_numpy(), rows["position"].to_numpy()
+        return Batch(rows.index.to_numpy(), Cuts.of(rows, offset, self.device), partner, lam, own, category, kv)
 
     def _next_targets(self):
         """Random permutations end to end: an epoch's last batch is filled from the next permutation."""

@@ -16,7 +16,7 @@ import pandas as pd
 
 AUDIO_SUFFIXES = (".wav", ".flac")
 DEVELOPMENT_MACHINES = ("bearing", "fan", "gearbox", "slider", "valve", "ToyCar", "ToyTrain")
-RESERVED = ("overall", "hmean", "tables", "figures", "notebooks")  # columns of tables, folders of a run
+RESERVED = ("overall", "hmean", "tables", "figures", "notebooks", "teams")  # columns of tables, folders of a run
 CLIP_COLUMNS = ("machine", "split", "stem", "path", "section", "domain", "label", "attributes")
 PROBLEM_COLUMNS = ("machine", "file", "problem", "mend")
 

@@ -1,14 +1,17 @@
-"""A system's row from its detectors (Sec. 4.1): average over parameters, then over detectors, under two protocols.
+"""Rows of Tables 2–4 and their scores (Secs. 4.1, 4.3): average over parameters, detectors, then systems.
 
-`all` takes every detector and never looked at a test label. `top20` takes the twenty that score best over all machines
-of the run under the paper rule, as the paper did (Sec. 4.1, "based on the evaluation results"): optimistic.
+Two protocols. `all` takes every detector and never looked at a test label. `top20` takes the twenty that score best
+over all machines of the run under the paper rule, as the paper did (Sec. 4.1, "based on the evaluation results"):
+optimistic. A row is standardised again before rows are averaged into Submitted 1–4 (`systems.SUBMITTED`).
 """
 
 import numpy as np
 import pandas as pd
 
-from lib.metrics import SCORES, harmonic_mean, machine_scores
+from lib.dcase import paper_order
+from lib.metrics import RULES, SCORES, harmonic_mean, interval, machine_scores
 from lib.paths import Run
+from lib.systems import BASELINES, ROWS, SUBMITTED, SYSTEMS
 
 PROTOCOLS = ("all", "top20")
 TOP = 20
@@ -18,15 +21,20 @@ CLIP = ["machine", "system", "seed", "part", "clip", "domain", "label"]
 def read_scores(run: Run, machines):
     """All clip scores of a run, long form, of these machines (another data root's may lie beside them).
 
+    Table 1 decides what counts: the flow of OE-DFlow scores clips, too, but its row is of GMM and KNN alone.
+
     Raises:
         ValueError: there are none yet.
     """
     files = [file for file in run.scores() if file.relative_to(run.root).parts[0] in machines]
     if not files:
         raise ValueError(
-            f"{run.root}: no detector_scores.parquet; run notebooks/05_inlier_fitting.ipynb for a machine first"
+            f"{run.root}: no scores.parquet, flow_scores.parquet or detector_scores.parquet; run a machine's training "
+            "and notebooks/05_inlier_fitting.ipynb first"
         )
-    return pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    scores = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    flow_counts = [name for name, system in SYSTEMS.items() if "flow" in system.detectors]
+    return scores[(scores["detector"] != "flow") | scores["system"].isin(flow_counts)].reset_index(drop=True)
 
 
 def detector_scores(scores, weighted_machines):
@@ -36,28 +44,61 @@ def detector_scores(scores, weighted_machines):
         scores: as `read_scores`. weighted_machines: machines whose aggregator is the weighted mean (Sec. 3.2).
 
     Returns:
-        DataFrame with the columns `CLIP`, `detector` (e.g. "KNN-1 source") and `score`.
+        DataFrame with the columns `CLIP`, `detector` (e.g. "KNN-1 source", "flow") and `score`.
     """
-    own = own_aggregator(scores, weighted_machines)
-    own = own.assign(detector=own["detector"] + " " + own["fit_set"])
-    return own.groupby([*CLIP, "detector"], sort=False)["standardized"].mean().rename("score").reset_index()
+    return parameter_means(own_aggregator(scores, weighted_machines))
+
+
+def parameter_means(scores):
+    """Standardised scores averaged over attribute parameters, of one aggregator; as `detector_scores` returns."""
+    named = (scores["detector"] + " " + scores["fit_set"]).str.rstrip()
+    table = scores.assign(detector=named, score=scores["standardized"])
+    return complete_mean(table, "parameter", ["machine", "system", "seed", "detector"])
 
 
 def own_aggregator(scores, weighted_machines):
-    """The rows with each machine's own aggregator: the weighted mean for `weighted_machines`, else the plain mean."""
-    aggregator = np.where(scores["machine"].isin(weighted_machines), "weighted", "plain")
-    return scores[scores["aggregator"] == aggregator]
+    """The rows with each machine's own aggregator: the weighted mean for `weighted_machines`, else the plain mean.
+
+    A baseline has the plain mean alone.
+    """
+    weighted = scores["machine"].isin(weighted_machines) & ~scores["system"].isin(BASELINES)
+    return scores[scores["aggregator"] == np.where(weighted, "weighted", "plain")]
+
+
+def complete_mean(table, member, group):
+    """Mean `score` over the members of each group, of the clips that all members of the group scored.
+
+    A clip that some member lacks would get a mean of fewer, on another scale; it is left out, with a line.
+
+    Args:
+        table: DataFrame with `score`, the columns `group` and `member`, and the clip's `part`, name, domain and label.
+        member: column that is averaged over. group: columns within which all clips must have the same members.
+
+    Returns:
+        DataFrame with the columns `CLIP` that `table` has, the other columns of `group`, and `score`.
+    """
+    keys = list(dict.fromkeys([*(c for c in CLIP if c in group or c in ("part", "clip", "domain", "label")), *group]))
+    clips = table.groupby(keys, sort=False)["score"].agg(["mean", "size"])
+    clips = clips.rename(columns={"mean": "score"}).reset_index()
+    members = table[[*group, member]].drop_duplicates().groupby(group).size().rename("members")
+    clips = clips.merge(members, left_on=group, right_index=True, how="left")
+    whole = clips["size"] == clips["members"]
+    for names, left in clips[~whole].groupby(group, sort=False):
+        some = ", ".join(sorted(left["clip"])[:3]) + " …" * (len(left) > 3)
+        print(f"{', '.join(map(str, names))}: {len(left)} clips not scored for every {member}; left out: {some}")
+    return clips.loc[whole, [*keys, "score"]].reset_index(drop=True)
 
 
 def rank_detectors(detectors, max_fpr=0.1):
-    """Overall score of each detector of each system under the paper rule, best first.
+    """Overall score of each detector of each system under the paper rule, best first, and which are in `top20`.
 
     Args:
         detectors: as `detector_scores` returns. max_fpr: p of pAUC.
 
     Returns:
-        DataFrame with `system`, `detector`, `overall` (harmonic mean over machines and scores, mean over seeds), of
-        the machines with labels of both kinds in both domains and the detectors that every such machine has.
+        DataFrame with `system`, `detector`, `overall` (harmonic mean over machines and scores, mean over seeds) and
+        `top20`. Machines count that have labels of both kinds in both domains; a detector that some such machine of
+        its system lacks comes last, with NaN. A system of no more than `TOP` detectors takes all. Empty without labels.
     """
     labelled = detectors[(detectors["part"] == "test") & (detectors["label"] != "")]
     keys, rows = ["system", "detector", "seed", "machine"], []
@@ -65,13 +106,20 @@ def rank_detectors(detectors, max_fpr=0.1):
         found = machine_scores(clips["score"], clips["domain"], clips["label"], max_fpr)["paper"]
         rows.append((*group, *(found[name][0] for name in SCORES)))
     table = pd.DataFrame(rows, columns=[*keys, *SCORES]).dropna()
-    machines = table.groupby(["system", "detector", "seed"], sort=False)["machine"]
-    table = table[machines.transform("nunique") == table["machine"].nunique()]
+    machines = table.groupby(["system", "detector", "seed"], sort=False)["machine"].transform("nunique")
+    table = table[machines == table.groupby(["system", "seed"])["machine"].transform("nunique")]
     groups = table.groupby(["system", "detector", "seed"], sort=False)[list(SCORES)]
     rows = [(*group, harmonic_mean(values.to_numpy().ravel())) for group, values in groups]
     table = pd.DataFrame(rows, columns=["system", "detector", "seed", "overall"])
-    table = table.groupby(["system", "detector"], sort=False)["overall"].mean().reset_index()
-    return table.sort_values(["system", "overall", "detector"], ascending=[True, False, True], ignore_index=True)
+    overall = table.groupby(["system", "detector"], sort=False)["overall"].mean().reset_index()
+    if overall.empty:
+        return overall.assign(top20=False)
+    table = detectors[["system", "detector"]].drop_duplicates().merge(overall, how="left")
+    table = table.assign(order=table["system"].map(ROWS.index))
+    table = table.sort_values(["order", "overall", "detector"], ascending=[True, False, True], ignore_index=True)
+    systems = table.groupby("system")
+    top = (systems.cumcount() < TOP) & table["overall"].notna() | (systems["detector"].transform("size") <= TOP)
+    return table.drop(columns="order").assign(top20=top)
 
 
 def evaluate_detectors(scores, evaluation):
@@ -100,16 +148,41 @@ def system_rows(detectors, ranking=None, reference="calibration"):
 
     Returns:
         DataFrame with the columns `CLIP`, `protocol` and `score`.
+
+    Raises:
+        ValueError: no clip of the reference part was scored by all detectors of a row.
     """
     tables = []
     for protocol in PROTOCOLS[:1] if ranking is None or ranking.empty else PROTOCOLS:
         chosen = detectors
         if protocol == "top20":
-            best = ranking.groupby("system", sort=False).head(TOP)
-            chosen = detectors.merge(best[["system", "detector"]])
-        rows = chosen.groupby(CLIP, sort=False)["score"].mean().reset_index()
-        tables.append(rows.assign(protocol=protocol))
+            chosen = detectors.merge(ranking.loc[ranking["top20"], ["system", "detector"]])
+        tables.append(complete_mean(chosen, "detector", ["machine", "system", "seed"]).assign(protocol=protocol))
     return _restandardize(pd.concat(tables, ignore_index=True), reference)
+
+
+def add_submitted(rows, systems, reference="calibration"):
+    """The rows of the systems and behind them Submitted 1–4: the mean of their systems' rows, standardised again.
+
+    On a machine where a row of `systems.SUBMITTED` lacks some of its systems (no attribute of two values) it is the
+    mean of those it has; `tables.gaps` names them.
+
+    Args:
+        rows: as `system_rows`. systems: names of the systems that the run was asked for; an ensemble with another one
+            is left out. reference: as in `system_rows`.
+
+    Returns:
+        DataFrame as `rows`.
+    """
+    ensembles = []
+    for name, (members, _) in SUBMITTED.items():
+        own = rows[rows["system"].isin(members)]
+        if set(members) <= set(systems) and len(own):
+            ensembles.append(complete_mean(own, "system", ["machine", "seed", "protocol"]).assign(system=name))
+    if not ensembles:
+        return rows
+    submitted = _restandardize(pd.concat(ensembles, ignore_index=True), reference)
+    return pd.concat([rows, submitted[rows.columns]], ignore_index=True)
 
 
 def _restandardize(rows, reference):
@@ -117,5 +190,65 @@ def _restandardize(rows, reference):
     calibration = rows[rows["part"] == reference].groupby(keys)["score"].agg(["mean", lambda s: s.std(ddof=0)])
     calibration.columns = ["mean", "deviation"]
     rows = rows.merge(calibration, left_on=keys, right_index=True, how="left")
+    if rows["mean"].isna().any():
+        machine, system = rows.loc[rows["mean"].isna(), ["machine", "system"]].iloc[0]
+        raise ValueError(
+            f"{machine}, {system}: no {reference} clip has all the scores that are averaged; score the machine again "
+            "with one preset (notebooks 04 and 05)"
+        )
     deviation = rows["deviation"].where(rows["deviation"] > 0, 1.0)
     return rows.assign(score=(rows["score"] - rows["mean"]) / deviation).drop(columns=["mean", "deviation"])
+
+
+def evaluate(rows, max_fpr=0.1, resamples=0, seed=0):
+    """Every score of every row.
+
+    Args:
+        rows: as `add_submitted`. max_fpr: p of pAUC. resamples, seed: of the bootstrap.
+
+    Returns:
+        DataFrame with `system`, `protocol`, `rule`, `machine` ("overall" for all), `score` (auc_source, auc_target,
+        pauc, hmean), `value`, `low`, `high` (95 % interval, mean over seeds), `sd` and `seeds`, in percent.
+    """
+    labelled = rows[(rows["part"] == "test") & (rows["label"] != "")]
+    found = []
+    for (system, protocol, run_seed), group in labelled.groupby(["system", "protocol", "seed"], sort=False):
+        scored = {}
+        for i, machine in enumerate(paper_order(group["machine"])):
+            clips = group[group["machine"] == machine]
+            scored[machine] = machine_scores(
+                clips["score"], clips["domain"], clips["label"], max_fpr, resamples, seed + i
+            )
+        for rule in RULES:
+            here = {machine: scores[rule] for machine, scores in scored.items()} | {
+                "overall": overall([scores[rule] for scores in scored.values()])
+            }
+            for machine, scores in here.items():
+                for name, values in scores.items():
+                    low, high = interval(values)
+                    found.append((system, protocol, rule, machine, name, run_seed, values[0], low, high))
+    table = pd.DataFrame(
+        found, columns=["system", "protocol", "rule", "machine", "score", "seed", "value", "low", "high"]
+    )
+    table[["value", "low", "high"]] *= 100
+    keys = ["system", "protocol", "rule", "machine", "score"]
+    grouped = table.groupby(keys, sort=False)
+    means = grouped[["value", "low", "high"]].mean()
+    return means.assign(sd=grouped["value"].std(), seeds=grouped["seed"].nunique()).reset_index()
+
+
+def overall(machines):
+    """Harmonic means over machines, of each score and ("hmean") of all three together.
+
+    Args:
+        machines: list of {score: (1 + resamples,) values}, as `machine_scores` has for a rule. A machine that lacks a
+            label in a domain, and so a score, is left out; in the tables it shows "–".
+
+    Returns:
+        {score: (1 + resamples,) values}, NaN without a machine.
+    """
+    machines = [scores for scores in machines if not np.isnan(scores["hmean"][0])]
+    if not machines:
+        return {name: np.array([np.nan]) for name in (*SCORES, "hmean")}
+    means = {name: harmonic_mean([m[name] for m in machines]) for name in SCORES}
+    return means | {"hmean": harmonic_mean([m[name] for m in machines for name in SCORES])}

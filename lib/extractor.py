@@ -1,4 +1,4 @@
-"""The feature extractor f_FE and its head g_machine.
+"""The feature extractor f_FE and its heads g_machine and g_att; `MachineModel` adds the flow.
 
 Paper: Sec. 4.2, ResNet-18 (He et al., arXiv:1512.03385), here timm's `resnet18` with one input channel and without
 its classifier. For 5 s at the paper's front end the map x^FE is (512, 7, 10); its mean is the embedding, (512,).
@@ -35,6 +35,8 @@ class Outputs(NamedTuple):
 
     embedding: torch.Tensor  # (n, 512) float32
     logits: torch.Tensor  # (n,) float32, g_machine
+    class_logits: torch.Tensor | None  # (n, K) float32, g_att; None without a second task
+    feature_map: torch.Tensor  # (n, 512, height, width), x^FE
 
 
 class NormHead(nn.Module):
@@ -50,15 +52,26 @@ class NormHead(nn.Module):
 
 
 class MachineModel(nn.Module):
-    """f_FE with g_machine: what one system trains for one machine."""
+    """f_FE with its heads and its flow: what one system trains for one machine.
 
-    def __init__(self, pretrained=False, machine_head="linear"):
+    Args:
+        pretrained: timm's ImageNet weights. machine_head: "linear" or "norm".
+        classes: K of g_att; 0 without it.
+        second_task: "attribute" (Eq. 8) or "section" (Eq. 3), what the classes are.
+        flow: `flow.Flow`, or None.
+    """
+
+    def __init__(self, pretrained=False, machine_head="linear", classes=0, second_task="attribute", flow=None):
         super().__init__()
         self.extractor = Extractor(pretrained)
         self.machine_head = NormHead() if machine_head == "norm" else nn.Linear(DIMENSIONS, 1)
+        self.class_head = nn.Linear(DIMENSIONS, classes) if classes else None
+        self.second_task, self.flow = second_task, flow
 
     def forward(self, mel):
-        """(n, 1, mels, frames) → `Outputs`."""
-        embedding = Extractor.embed(self.extractor(mel))
+        """(n, 1, mels, frames) → `Outputs`; the flow is not run."""
+        feature_map = self.extractor(mel)
+        embedding = Extractor.embed(feature_map)
         with torch.autocast(mel.device.type, enabled=False):
-            return Outputs(embedding, self.machine_head(embedding).squeeze(1))
+            classes = None if self.class_head is None else self.class_head(embedding)
+            return Outputs(embedding, self.machine_head(embedding).squeeze(1), classes, feature_map)

@@ -84,8 +84,8 @@ class Cuts:
     def of(cls, rows, offset, device="cpu"):
         """Cuts at `offset`, one a row of the bank's index (with `mean` and `deviation`)."""
         columns = [rows["start"], rows["length"], offset, rows["mean"], rows["deviation"]]
-        kinds = [torch.int64] * 3 + [torch.float32] * 2
-        return cls(*(torch.as_tensor(np.array(c), dtype=k, device=device) for c, k in zip(columns, kinds, strict=True)))
+        kinds = [np.int64] * 3 + [np.float32] * 2
+        return cls(*(torch.as_tensor(np.array(c, k), device=device) for c, k in zip(columns, kinds, strict=True)))
 
     def __len__(self):
         return len(self.start)
@@ -198,19 +198,40 @@ def highpass(passband, stopband, sample_rate):
     return butter(order, edge, btype="highpass", output="sos", fs=sample_rate)
 
 
-def power_weights(sound, starts, segment, sections):
+def highpassed_power(sound, sections):
+    """(samples,) squared samples, full scale = 1, filtered forwards and backwards (zero phase) by `sections`."""
+    return np.square(sosfiltfilt(sections, np.asarray(sound, np.float64) / FULL_SCALE))
+
+
+def power_weights(power, starts, segment):
     """Weights of a clip's segments by their high-passed power (Sec. 3.2).
 
     Args:
-        sound: (samples,) samples of the clip.
+        power: (samples,) of the clip, as `highpassed_power`.
         starts: (segments,) first samples, as `segment_starts`.
         segment: samples.
-        sections: second-order sections, as `highpass`; applied forwards and backwards (zero phase).
 
     Returns:
         (segments,) float64 weights that sum to 1; equal weights for a clip without power.
     """
-    filtered = sosfiltfilt(sections, np.asarray(sound, np.float64) / FULL_SCALE)
-    power = np.array([np.mean(filtered[start : start + segment] ** 2) for start in starts])
+    return _shares(np.array([np.mean(power[start : start + segment]) for start in starts]))
+
+
+def column_weights(power, starts, segment, columns):
+    """Weights of the time columns of a clip's score maps: column j is samples ⌊jL/W⌋ … ⌊(j+1)L/W⌋ of the segment.
+
+    Args:
+        power, starts, segment: as `power_weights`; L = `segment`. columns: W of the map.
+
+    Returns:
+        (segments, columns) float64 weights that sum to 1 over the clip; equal weights for a clip without power.
+    """
+    edges = np.arange(columns + 1) * segment // columns
+    tiled = np.resize(power, max(len(power), segment))  # a clip shorter than a segment is heard again and again
+    sums = np.array([np.add.reduceat(tiled[start : start + segment], edges[:-1]) for start in starts])
+    return _shares(sums / np.diff(edges))
+
+
+def _shares(power):
     total = power.sum()
-    return power / total if total > SILENCE**2 else np.full(len(starts), 1 / len(starts))
+    return power / total if total > SILENCE**2 else np.full(power.shape, 1 / power.size)

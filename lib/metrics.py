@@ -4,6 +4,8 @@ Paper rule (Tables 2–4): a domain's AUC compares its normals with its own anom
 evaluator, arXiv:2305.07828): with the anomalies of both domains. pAUC pools both domains and is the same in both.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from scipy.stats import hmean
 
@@ -67,7 +69,7 @@ def machine_scores(scores, domain, label, max_fpr=0.1, resamples=0, seed=0):
     if not np.isfinite(scores).all():
         raise ValueError(f"{(~np.isfinite(scores)).sum()} of {len(scores)} scores are not finite")
     groups = {(d, a): (domain == d) & (label == a) for d in ("source", "target") for a in ("normal", "anomaly")}
-    counts = _resample(list(groups.values()), len(scores), resamples, seed)
+    counts = _resample(tuple(group.tobytes() for group in groups.values()), resamples, seed)
 
     def area(normal, anomaly, p=1.0):
         normal, anomaly = (np.any([groups[g] for g in part], axis=0) for part in (normal, anomaly))
@@ -87,12 +89,19 @@ def machine_scores(scores, domain, label, max_fpr=0.1, resamples=0, seed=0):
     return found
 
 
-def _resample(groups, clips, resamples, seed):
-    """(1 + resamples, clips) how often each clip is drawn; the first row draws each once."""
-    rng, counts = np.random.default_rng(seed), np.ones((1 + resamples, clips))
+@lru_cache(maxsize=32)  # every row of a machine draws the same
+def _resample(groups, resamples, seed):
+    """(1 + resamples, clips) how often each clip is drawn; the first row draws each once.
+
+    Args:
+        groups: bytes of a boolean (clips,) for each group that is drawn by itself.
+    """
+    groups = [np.frombuffer(group, bool) for group in groups]
+    rng, counts = np.random.default_rng(seed), np.ones((1 + resamples, len(groups[0])))
     for group in groups:
         if size := int(group.sum()):
             counts[1:, group] = rng.multinomial(size, np.full(size, 1 / size), resamples)
+    counts.setflags(write=False)
     return counts
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +36,11 @@ class Run:
         parts = [machine] if machine else []
         stem = "-".join([name, *map(str, trained)]) if trained else name
         return self.root.joinpath("notebooks", *parts, f"{stem}.ipynb")
+
+    def submission(self, team, system, kind, machine, section):
+        """A challenge file; `kind` is of `submission.KINDS`, the folder the system's name in safe letters."""
+        folder = re.sub(r"[^A-Za-z0-9-]+", "_", system).strip("_")
+        return self.root / "teams" / team / folder / f"{kind}_{machine}_section_{section}_test.csv"
 
     @property
     def tables(self):

@@ -27,6 +27,8 @@ matplotlib.rcParams |= {
 def save(figures, folder, prefix=""):
     """Write {name: Figure} as PDF and PNG into `folder`."""
     for name, figure in figures.items():
+        figure.draw_without_rendering()  # the layout is found once, for both files
+        figure.set_layout_engine("none")
         for suffix, metadata in ((".pdf", {"CreationDate": None}), (".png", {"Software": None})):
             with whole_file(folder / f"{prefix}{name}{suffix}", sync=False) as temporary:
                 figure.savefig(temporary, metadata=metadata)
@@ -113,17 +115,29 @@ def batch_spectrograms(mel, captions, seconds):
     return figure
 
 
+TERMS = {"machine": "$L_{machine}$", "attribute": "$L_{att}$", "flow": "$L_{Flow}$"}
+
+
 def training_curves(history):
-    """Losses and learning rate by epoch."""
-    figure, (loss, rate) = plt.subplots(1, 2, figsize=(PAGE, 2.1), width_ratios=(2, 1))
-    loss.plot(history["epoch"], history["loss"], color="#111111", label="training")
-    loss.plot(
-        history["epoch"], history["validation_loss"], color=INK["target"], ls="--", label="held-out normals (t = 1)"
-    )
-    loss.set(xlabel="epoch", ylabel="$L_{machine}$ [nats]", ylim=(0, None))
-    loss.legend(frameon=False)
-    rate.plot(history["epoch"], history["learning_rate"], color="#111111")
-    rate.set(xlabel="epoch", ylabel="learning rate")
+    """Every loss term, the embeddings' variance and the learning rate by epoch.
+
+    Args:
+        history: DataFrame of `training.Trainer.run`.
+    """
+    terms = [name for name in TERMS if name in history]
+    figure, axes = plt.subplots(1, len(terms) + 2, figsize=(PAGE, 2.1))
+    for axis, name in zip(axes, terms, strict=False):
+        axis.plot(history["epoch"], history[name], color="#111111", label="training")
+        if name == "machine":
+            held = history["validation_loss"]
+            axis.plot(history["epoch"], held, color=INK["target"], ls="--", label="held out, t = 1")
+            axis.legend(frameon=False, fontsize=6)
+        axis.set(xlabel="epoch", ylabel=f"{TERMS[name]} [nats]", ylim=None if name == "flow" else (0, None))
+    for axis, name, label in zip(
+        axes[-2:], ("embedding_variance", "learning_rate"), ("embedding variance", "learning rate"), strict=True
+    ):
+        axis.plot(history["epoch"], history[name], color="#111111")
+        axis.set(xlabel="epoch", ylabel=label, ylim=(0, None))
     sns.despine(figure)
     return figure
 
@@ -230,24 +244,37 @@ def detector_grid(table):
     return figure
 
 
-def system_figure(evaluation, rule="paper", protocol="all"):
-    """Table 4 as a picture: each system's harmonic mean on each machine, with 95 % intervals."""
-    chosen = evaluation[
-        (evaluation["rule"] == rule) & (evaluation["protocol"] == protocol)
-        & evaluation["score"].isin(["auc_source", "auc_target", "hmean"])
-    ]  # fmt: skip
-    machines, systems = list(dict.fromkeys(chosen["machine"])), list(dict.fromkeys(chosen["system"]))
-    marks = {"auc_source": ("o", INK["source"]), "auc_target": ("s", INK["target"]), "hmean": ("D", "#111111")}
-    figure, axes = plt.subplots(len(systems), 1, figsize=(PAGE, 2.4 * len(systems)), sharex=True, squeeze=False)
-    for axis, system in zip(axes[:, 0], systems, strict=True):
-        for shift, (score, (marker, color)) in zip((-0.2, 0, 0.2), marks.items(), strict=True):
-            own = chosen[(chosen["system"] == system) & (chosen["score"] == score)].set_index("machine").loc[machines]
-            reach = np.abs(own[["low", "high"]].to_numpy().T - own["value"].to_numpy())
-            axis.errorbar(np.arange(len(machines)) + shift, own["value"], yerr=reach, fmt=marker, color=color, ms=4,
-                          capsize=2, lw=0.9, label={"auc_source": "AUC source", "auc_target": "AUC target",
-                                                    "hmean": "harmonic mean with pAUC"}[score])  # fmt: skip
-        axis.axhline(50, color="#999999", lw=0.8, ls=":")
-        axis.set(ylabel=f"{system} [%]", xticks=range(len(machines)), xticklabels=machines, ylim=(0, 101))
-    axes[0, 0].legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
+def reconstruction_curve(history):
+    """Error of the autoencoder by epoch; `history` as `autoencoder.train` returns it."""
+    figure, axis = plt.subplots(figsize=(COLUMN, 2.1))
+    axis.plot(history["epoch"], history["loss"], color="#111111", label="training")
+    axis.plot(history["epoch"], history["validation_loss"], color=INK["target"], ls="--", label="held-out vectors")
+    axis.set(xlabel="epoch", ylabel="mean squared error [dB²]", yscale="log")
+    axis.legend(frameon=False)
     sns.despine(figure)
+    return figure
+
+
+def reconstruction_images(pairs, captions, hop_seconds):
+    """Input, reconstruction and residual of a few clips, a row a clip, levels and residuals each on one scale.
+
+    Args:
+        pairs: list of (input, reconstruction), both (frames, bands) [dB]. captions: one a clip. hop_seconds: a frame's.
+    """
+    levels_db = np.concatenate([image.ravel() for pair in pairs for image in pair])
+    low, high = np.quantile(levels_db, (0.01, 0.999))
+    reach = max(np.quantile(np.abs(given - made), 0.99) for given, made in pairs)
+    scales = [dict(vmin=low, vmax=high, cmap="magma")] * 2 + [dict(vmin=-reach, vmax=reach, cmap="cividis")]
+    figure, axes = plt.subplots(len(pairs), 3, figsize=(PAGE, 1.7 * len(pairs)), sharey=True, squeeze=False)
+    for row, (given, made), caption in zip(axes, pairs, captions, strict=True):
+        for axis, image, scale in zip(row, (given, made, given - made), scales, strict=True):
+            extent = (0, len(image) * hop_seconds, 0, image.shape[1])
+            shown = axis.imshow(image.T, origin="lower", aspect="auto", extent=extent, interpolation="none", **scale)
+        row[0].set(ylabel=f"{caption}\nmel band")
+        figure.colorbar(row[1].images[0], ax=row[:2], label="level [dB]", pad=0.01)
+        figure.colorbar(shown, ax=row[2], label="residual [dB]", pad=0.02)
+    for axis, title in zip(axes[0], ("input", "reconstruction", "residual"), strict=True):
+        axis.set_title(title, fontsize=7)
+    for axis in axes[-1]:
+        axis.set(xlabel="time [s]")
     return figure

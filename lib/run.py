@@ -11,13 +11,15 @@ import sys
 import time
 from pathlib import Path
 
-import papermill
-import yaml
-from papermill.exceptions import PapermillExecutionError
+sys.modules.setdefault("rfc3987_syntax", None)  # jsonschema's checker of web addresses takes a second to import
 
-from lib import paths
-from lib.settings import load_settings
-from lib.systems import find_system
+import papermill  # noqa: E402
+import yaml  # noqa: E402
+from papermill.exceptions import PapermillExecutionError  # noqa: E402
+
+from lib import paths  # noqa: E402
+from lib.settings import load_settings  # noqa: E402
+from lib.systems import find_system  # noqa: E402
 
 
 def check_parameters(notebook, parameters):

@@ -113,6 +113,8 @@ def score_machine(embeddings, families, inliers, seed):
     Returns:
         `Scored`, whose `scores` have `score`, `mean` and `deviation` of the detector and `standardized`.
     """
+    if not families:
+        raise ValueError("this system has no GMM or KNN: its flow scored the clips when it was trained (notebook 04)")
     if inliers.fit_on == "all":
         parts = embeddings.clips["part"].replace("validation", "train")
         embeddings = replace(embeddings, clips=embeddings.clips.assign(part=parts))
@@ -155,6 +157,54 @@ def _cross_scores(fitted, families, inliers, seed):
         detectors = fit_detectors(fitted.take((fold != k) & (partner_fold != k)), families, inliers, seed)
         tables.append(score_clips(detectors, fitted.take((fold == k) & real)))
     return pd.concat(tables, ignore_index=True), folds
+
+
+def flow_scores(embeddings, inliers):
+    """Clip scores of a flow (Sec. 3): its map's mean over frequency, (weighted) mean over time and segments.
+
+    Calibrated like the other detectors, but a flow cannot be fitted again for each fold: with too few validation clips
+    (or `fit_on` "all") its calibration clips are the ones it was trained on.
+
+    Args:
+        embeddings: `Embeddings` with score maps, of the train, validation and test clips. inliers: `settings.Inliers`.
+
+    Returns:
+        DataFrame as `score_machine`'s scores, detector "flow".
+    """
+    everything = inliers.fit_on == "all"
+    held = embeddings.part("validation")
+    if everything or len(held.clips) < inliers.calibration_minimum:
+        held = embeddings.part("train", "validation") if everything else embeddings.part("train")
+        print("flow: too few validation clips; calibrated on clips that it was trained on")
+    tables = []
+    for part, table in (("test", embeddings.part("test")), ("calibration", held)):
+        clips = table.clips[["stem", "domain", "label"]].rename(columns={"stem": "clip"})
+        clips = clips.assign(detector="flow", fit_set="", part=part)
+        columns, owner = table.maps.mean(axis=1), np.repeat(table.clip, table.maps.shape[2])  # (segments, width)
+        for aggregator, weights in (("plain", None), ("weighted", table.columns.ravel())):
+            tables.append(clips.assign(aggregator=aggregator, score=clip_scores(columns.ravel(), owner, weights)))
+    return standardize(pd.concat(tables, ignore_index=True), reference_part(inliers))
+
+
+def clip_map(maps, starts, segment, length):
+    """One score map of a clip from the maps of its overlapping segments, averaged where they overlap.
+
+    Args:
+        maps: (segments, height, width) as `Embeddings.maps` of the clip. starts: (segments,) first samples, as
+            `frontend.segment_starts`. segment, length: samples of a segment and of the clip.
+
+    Returns:
+        (height, columns) nats, with columns of about segment / width samples each.
+    """
+    height, width = maps.shape[1:]
+    columns = max(1, round(width * length / segment))
+    centres = (np.arange(columns) + 0.5) * length / columns
+    total, heard = np.zeros((height, columns)), np.zeros(columns)
+    for score, start in zip(maps, starts, strict=True):
+        inside = (centres >= start) & (centres < start + segment)
+        total[:, inside] += score[:, ((centres[inside] - start) * width // segment).astype(int)]
+        heard += inside
+    return total / heard
 
 
 def standardize(scores, part):

@@ -31,11 +31,6 @@ class System:
         """Whether it is trained once per attribute parameter, and averaged over them."""
         return self.latent == "invariant"
 
-    @property
-    def needs_attributes(self):
-        """Whether a machine without an attribute of two or more values cannot have it."""
-        return self.per_parameter or "attribute" in self.losses
-
 
 _OE, _FLOW = ("machine",), ("machine", "flow")
 _SERIAL, _SERIAL_FLOW = ("machine", "attribute"), ("machine", "attribute", "flow")
@@ -61,8 +56,19 @@ SUBMITTED = {  # the paper's ensembles of systems, and its words for them
 ROWS = (*BASELINES, *SYSTEMS, *SUBMITTED)  # of the tables, in the paper's order
 
 
-def find_system(name):
-    """The system of that name; ValueError names the known ones."""
+def find_system(name, flow=None):
+    """The system of that name.
+
+    Args:
+        name: as in the paper's tables. flow: whether it must have a flow; None takes either.
+
+    Raises:
+        ValueError: an unknown system, or one that another notebook trains; names the ones that are allowed.
+    """
+    allowed = [s.name for s in SYSTEMS.values() if flow is None or bool(s.latent) == flow]
     if name not in SYSTEMS:
-        raise ValueError(f"unknown system {name!r}; known: {', '.join(SYSTEMS)}")
+        raise ValueError(f"unknown system {name!r}; known: {', '.join(allowed)}")
+    if name not in allowed:
+        other = "03_oe_training" if flow else "04_joint_flow_training"
+        raise ValueError(f"{name} is trained by notebook {other}; this one trains {', '.join(allowed)}")
     return SYSTEMS[name]

@@ -9,13 +9,18 @@ import pandas as pd
 import torch
 from safetensors.torch import load_model, save_model
 
-from lib.extractor import MachineModel
+from lib.attributes import Labels
+from lib.extractor import DIMENSIONS, MachineModel
+from lib.flow import Flow
 from lib.frontend import Cuts, spectrograms
 from lib.losses import machine_loss, total_loss
 from lib.paths import whole_file, write_text
 from lib.progress import progress
+from lib.settings import Settings
+from lib.systems import find_system
 
-GENERATORS = ("torch", "batches")
+FLOW_EPS = 1e-12  # of AdamW, for the flow's weights
+COLLAPSE = 1e-2  # of the first epoch's embedding variance
 
 
 def pick_device():
@@ -43,21 +48,35 @@ def seed_everything(seed):
 
 def recipe(settings, fingerprint, *names):
     """Text of everything that a training depends on; a checkpoint of another recipe is not resumed."""
-    groups = settings.model_dump(mode="json", include={"data", "frontend", "extractor", "training"})
+    groups = settings.model_dump(mode="json", include={"data", "frontend", "extractor", "training", "joint", "flow"})
     return json.dumps([groups, fingerprint, *names])
 
 
-def build_model(settings, device):
-    """A new `MachineModel` in channels-last layout on `device`."""
-    model = MachineModel(settings.extractor.pretrained, settings.extractor.machine_head)
+def build_model(settings, system, labels, device):
+    """A new `MachineModel` for one system in channels-last layout on `device`.
+
+    Args:
+        settings: `settings.Settings`. system: `systems.System`. labels: `attributes.Labels`.
+    """
+    flow = Flow(DIMENSIONS, settings.flow, system.per_parameter) if system.latent else None
+    task, head = settings.training.second_task, settings.extractor
+    model = MachineModel(head.pretrained, head.machine_head, len(labels.classes), task, flow)
     return model.to(device, memory_format=torch.channels_last)
 
 
-def optimizer_step(model, batch, inputs, losses, precision, optimizer, schedule=None):
+def build_optimizer(model, learning_rate):
+    """AdamW without weight decay; the flow's own gradients, scaled by λ_Flow = 1e-7, need a smaller eps to count."""
+    flow = [p for name, p in model.named_parameters() if name.startswith("flow.")]
+    rest = [p for name, p in model.named_parameters() if not name.startswith("flow.")]
+    groups = [{"params": rest}] + ([{"params": flow, "eps": FLOW_EPS}] if flow else [])
+    return torch.optim.AdamW(groups, lr=learning_rate, weight_decay=0.0, fused=True)
+
+
+def optimizer_step(model, batch, inputs, weights, precision, optimizer, schedule=None):
     """One step of the optimizer; returns each loss term (detached, and `loss`, their weighted sum)."""
     with torch.autocast(inputs.device.type, precision, enabled=precision != torch.float32):
         outputs = model(inputs)
-    loss, terms = total_loss(outputs, batch, losses)
+    loss, terms = total_loss(model, outputs, batch, weights)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
@@ -66,32 +85,37 @@ def optimizer_step(model, batch, inputs, losses, precision, optimizer, schedule=
     return {"loss": loss.detach(), **terms}
 
 
+def build_schedule(optimizer, training, steps):
+    """The learning rate's schedule over all `steps` of a training: OneCycleLR or constant (4.2)."""
+    if training.schedule == "constant":
+        return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    return torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=training.learning_rate, total_steps=steps)
+
+
 class Trainer:
     """Trains one model for one machine and system, one epoch after the other.
 
     Args:
         model: `MachineModel` on its device.
-        losses: {term: weight}, as `systems.System.losses`.
+        weights: {term: λ}, as `losses.term_weights`.
         batches: `batches.BalancedBatches`.
         samples: the bank as an int16 tensor on the model's device.
         mel: `frontend.MelSpectrogram` on the model's device.
         validation: rows (as `frontend.standardized`) of the held-out clips.
-        training: `settings.Training`.
+        training: `settings.Training`, as `Settings.training_of` gives it for the system.
         checkpoint: path of `last.pt`.
         recipe: text that a checkpoint must carry to be resumed; another one starts anew.
     """
 
-    def __init__(self, model, losses, batches, samples, mel, validation, training, checkpoint, recipe=""):
-        self.model, self.losses, self.batches, self.samples, self.mel = model, losses, batches, samples, mel
+    def __init__(self, model, weights, batches, samples, mel, validation, training, checkpoint, recipe=""):
+        self.model, self.weights, self.batches, self.samples, self.mel = model, weights, batches, samples, mel
         self.training, self.checkpoint, self.recipe = training, checkpoint, recipe
         self.device = next(model.parameters()).device
         self.precision = pick_precision(training.precision, self.device)
         self.validation = _centre_cuts(validation, batches.segment, self.device)
-        self.optimizer = torch.optim.AdamW(model.parameters(), lr=training.learning_rate, weight_decay=0.0, fused=True)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, max_lr=training.learning_rate, total_steps=batches.steps
-        )
-        self.history = []
+        self.optimizer = build_optimizer(model, training.learning_rate)
+        self.schedule = build_schedule(self.optimizer, training, batches.steps)
+        self.history, self._collapsed = [], False
 
     def run(self, epochs=None):
         """Train up to `epochs` (default: all), resuming a checkpoint of the same recipe; returns the history."""
@@ -100,6 +124,7 @@ class Trainer:
         for epoch in range(len(self.history), last):
             self.history.append(self._epoch(epoch))
             print(_epoch_line(self.history[-1], self.training.epochs), flush=True)
+            self._report_collapse()
             if (epoch + 1) % self.training.checkpoint_epochs == 0 or epoch + 1 == last:
                 self._save()
         return pd.DataFrame(self.history)
@@ -112,7 +137,7 @@ class Trainer:
             inputs = batch.spectrograms(self.samples, self.mel, self.batches.segment)
             rate = self.schedule.get_last_lr()[0]
             terms = optimizer_step(
-                self.model, batch, inputs, self.losses, self.precision, self.optimizer, self.schedule
+                self.model, batch, inputs, self.weights, self.precision, self.optimizer, self.schedule
             )
             sums = {name: sums.get(name, 0.0) + value for name, value in terms.items()}
         means = {name: float(value) / steps for name, value in sums.items()}
@@ -123,15 +148,30 @@ class Trainer:
 
     @torch.no_grad()
     def _validate(self):
-        """Loss of the held-out clips as target machine (t = 1), and the share taken for it; watched, not used."""
+        """Loss of the held-out clips as target machine (t = 1), the share taken for it, and how much their embeddings
+        vary, mean over dimensions; watched, not used. Without held-out clips there is nothing to watch."""
         if not len(self.validation):
-            return {"validation_loss": float("nan"), "validation_accuracy": float("nan")}
+            return {"validation_loss": np.nan, "validation_accuracy": np.nan, "embedding_variance": np.nan}
         self.model.eval()
         inputs = spectrograms(self.samples, self.validation, self.mel, self.batches.segment)
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
-            logits = torch.cat([self.model(part).logits for part in inputs.split(self.training.batch)])
-        loss = machine_loss(logits, torch.ones(len(logits)))
-        return {"validation_loss": float(loss), "validation_accuracy": float((logits > 0).float().mean())}
+            outputs = [self.model(part) for part in inputs.split(self.training.batch)]
+        logits, embedding = (torch.cat([getattr(o, field) for o in outputs]) for field in ("logits", "embedding"))
+        return {
+            "validation_loss": float(machine_loss(logits, torch.ones(len(logits)))),
+            "validation_accuracy": float((logits > 0).float().mean()),
+            "embedding_variance": float(embedding.var(dim=0, correction=0).mean()),
+        }
+
+    def _report_collapse(self):
+        """A flow trained end to end gains likelihood by shrinking its input, until the embeddings say nothing."""
+        first, last = self.history[0]["embedding_variance"], self.history[-1]["embedding_variance"]
+        if "flow" in self.weights and last < COLLAPSE * first and not self._collapsed:
+            self._collapsed = True
+            print(
+                f"the embeddings collapse: their variance is {last:.1e}, {first:.1e} after the first epoch. The flow "
+                "shrinks what it models; lower flow.weight or train for fewer epochs"
+            )
 
     def _save(self):
         state = {
@@ -168,23 +208,34 @@ def _centre_cuts(rows, segment, device):
 
 def _epoch_line(row, epochs):
     known = ("epoch", "validation_accuracy", "learning_rate", "clips_per_second")
-    losses = "  ".join(f"{name} {value:.4f}" for name, value in row.items() if name not in known)
+    losses = "  ".join(f"{name} {value:.4g}" for name, value in row.items() if name not in known)
     rates = f"lr {row['learning_rate']:.1e}  {row['clips_per_second']:.0f} clips/s"
     return f"epoch {row['epoch']:3d}/{epochs}  {losses}  {rates}"
 
 
 def save_trained(model, folder, facts):
-    """Write `model.safetensors` and `model.json` (`facts` and the library versions) into `folder`."""
+    """Write `model.safetensors` and `model.json` into `folder`.
+
+    Args:
+        model: `MachineModel`. folder: of the trained system.
+        facts: JSON-able; with `settings`, `system` and `labels`, which rebuild the model. The library versions join.
+    """
     versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
     with whole_file(folder / "model.safetensors") as temporary:
         save_model(model, str(temporary))
     write_text(folder / "model.json", json.dumps(facts | {"versions": versions}, indent=1))
 
 
-def load_trained(folder, settings, device):
-    """The model that `save_trained` wrote, in evaluation mode; ValueError when it is not there."""
+def load_trained(folder, device):
+    """The model that `save_trained` wrote, in evaluation mode, and its facts.
+
+    Raises:
+        ValueError: it is not there.
+    """
     if not (folder / "model.safetensors").exists():
-        raise ValueError(f"{folder}: no trained model; run notebooks/03_oe_training.ipynb for it first")
-    model = build_model(settings, device)
+        raise ValueError(f"{folder}: no trained model; run its training notebook (03 or 04) first")
+    facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    settings, labels = Settings.model_validate(facts["settings"]), Labels(**facts["labels"])
+    model = build_model(settings, find_system(facts["system"]), labels, device)
     load_model(model, str(folder / "model.safetensors"), device=str(device))
-    return model.eval()
+    return model.eval(), facts

@@ -66,6 +66,31 @@ def test_mixed_targets_and_waves_are_the_same_mixture():
     assert torch.allclose(mel((batch.lam[5] * own + (1 - batch.lam[5]) * other).float()[None]), few[:1], atol=1e-6)
 
 
+def test_labels_follow_their_clips():
+    """Category and kv are those of the drawn clips; others have neither, and a mixture takes its dominant parent's kv."""
+    target = rows(10).assign(category=np.arange(10) % 3, position=10.0 * np.arange(10))
+    batches = BalancedBatches(target, rows(30, "pump", 100, 100_000), Training(batch=32, epochs=4), 400, 0)
+    clean, mixed = batches.draw(0), batches.draw(batches.steps - 1)
+    for batch in (clean, mixed):
+        assert np.array_equal(batch.category[:16], batch.clip[:16] % 3) and (batch.category[16:] == -1).all()
+        assert np.array_equal(batch.kv[:16], 10.0 * batch.clip[:16]) and np.isnan(batch.kv[16:]).all()
+    assert np.array_equal(clean.position[:16], clean.kv[:16]) and clean.pure.sum() == 16
+    own = mixed.lam >= 0.5
+    expected = np.where(own, mixed.kv, mixed.kv[mixed.partner])
+    assert np.array_equal(mixed.position, expected, equal_nan=True) and 0 < own.sum() < 32
+    assert np.array_equal(mixed.pure, (np.arange(32) < 16) & (mixed.partner < 16))
+    y = mixed.classes(3)
+    assert np.allclose(y.sum(axis=1), mixed.target) and not y[(np.arange(32) >= 16) & (mixed.partner >= 16)].any()
+
+
+def test_a_clip_without_the_attribute_is_unknown_to_the_second_task():
+    target = rows(10).assign(category=[-1] + [0] * 9, position=0.0)
+    batches = BalancedBatches(target, rows(30, "pump", 100, 100_000), Training(batch=32, epochs=4), 400, 0)
+    clean, mixed = batches.draw(0), batches.draw(batches.steps - 1)
+    assert np.array_equal(clean.known, clean.clip != 0) and not clean.known.all()
+    assert np.array_equal(mixed.known, (mixed.clip != 0) & (mixed.clip[mixed.partner] != 0))
+
+
 def test_mixup_off():
     batches = make(Training(batch=8, epochs=4, mixup=False))
     assert not any(batches.draw(step).mixed for step in range(batches.steps))

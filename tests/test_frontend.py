@@ -8,8 +8,10 @@ from scipy.signal import sosfiltfilt, sosfreqz
 from lib.frontend import (
     Cuts,
     MelSpectrogram,
+    column_weights,
     gather,
     highpass,
+    highpassed_power,
     power_weights,
     segment_starts,
     spectrograms,
@@ -109,8 +111,23 @@ def test_power_weights_follow_the_event():
     sound = np.zeros(32000)
     sound[16000:24000] = 3000 * rng.standard_normal(8000)
     starts = segment_starts(32000, 8000, 0.0)
-    weights = power_weights(sound, starts, 8000, sections)
+    weights = power_weights(highpassed_power(sound, sections), starts, 8000)
     filtered = sosfiltfilt(sections, sound / 32768)
     power = np.array([np.mean(filtered[s : s + 8000] ** 2) for s in starts])
     assert np.allclose(weights, power / power.sum()) and weights.argmax() == 2 and weights[2] > 0.95
-    assert np.allclose(power_weights(np.zeros(32000), starts, 8000, sections), 0.25)
+    assert np.allclose(power_weights(np.zeros(32000), starts, 8000), 0.25)
+
+
+def test_column_weights_are_equations_shares():
+    """Column j weighs the mean power of samples ⌊jL/W⌋ … ⌊(j+1)L/W⌋ of its segment, all columns of the clip sum to 1."""
+    power = np.random.default_rng(0).random(1000)
+    starts, length, columns = [0, 250, 600], 400, 7
+    weights = column_weights(power, starts, length, columns)
+    expected = [
+        [np.mean(power[s + j * length // columns : s + (j + 1) * length // columns]) for j in range(columns)]
+        for s in starts
+    ]
+    assert np.allclose(weights, np.array(expected) / np.sum(expected)) and weights.sum() == pytest.approx(1)
+    assert np.allclose(column_weights(np.zeros(1000), starts, length, columns), 1 / 21)
+    short = column_weights(power[:100], [0], 400, 4)  # a clip of a quarter of a segment is heard four times
+    assert np.allclose(short, 0.25)

@@ -28,6 +28,7 @@ def test_area_at_its_limits():
     low, high = np.zeros(50), np.ones(50)
     assert partial_auc(low, high) == 1 and partial_auc(high, low) == 0 and partial_auc(low, low) == 0.5
     assert partial_auc(low, high, 0.1) == 1 and partial_auc(low, low, 0.1) == pytest.approx(0.5)
+    assert partial_auc(high, low, 0.1) == pytest.approx(0.5 * (1 - 0.005 / 0.095))  # McClish's scale has no 0
     with pytest.raises(ValueError, match="50 and 0"):
         partial_auc(low, low[:0])
 
@@ -93,6 +94,25 @@ def test_table_4_follows_from_tables_2_and_3():
         assert harmonic_mean(three) == pytest.approx(tables[4][machine], abs=0.02)
     assert harmonic_mean(np.ravel(values)) == pytest.approx(tables[4]["overall"], abs=0.02)
     assert harmonic_mean([tables[2][m] for m in implied]) == pytest.approx(tables[2]["overall"], abs=0.02)
+    for (source, target, pauc), machine in zip(values, implied, strict=True):
+        assert 1 / (3 / tables[4][machine] - 1 / source - 1 / target) == pytest.approx(pauc, abs=0.02)
+
+
+@pytest.mark.parametrize("number", [2, 3, 4])
+def test_every_overall_of_the_paper_is_a_harmonic_mean(number):
+    """Table 4's of machine scores, which is that of all their AUCs and pAUCs."""
+    table = paper_tables()[number].drop(columns="inlier_models")
+    machines = table.drop(columns="overall").to_numpy(float).T
+    assert len(table) == 11 and np.allclose(harmonic_mean(machines), table["overall"], atol=0.01)
+
+
+@pytest.mark.parametrize("sign, auc, pauc", [(1, 1, 1), (0, 0.5, 0.5), (-1, 0, 9 / 19)])
+def test_machine_scores_at_their_limits(clips, sign, auc, pauc):
+    """Perfect, all tied and reversed, under both rules."""
+    _, domain, label = clips
+    for found in machine_scores(sign * (label == "anomaly"), domain, label).values():
+        values = {name: value[0] for name, value in found.items() if name != "hmean"}
+        assert values == pytest.approx({"auc_source": auc, "auc_target": auc, "pauc": pauc})
 
 
 def test_interval_covers_and_narrows(clips):

@@ -1,5 +1,6 @@
 """The graph at smoke scale, and what happens when something is wrong."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ from conftest import write_noise
 
 from lib import paths, run
 from lib.settings import load_settings
+from lib.systems import ROWS, SYSTEMS
 
 
 def batch(*arguments):
@@ -36,28 +38,65 @@ def demo(tmp_path_factory):
     return folder, printed
 
 
+TRAININGS = {
+    "fan": [("OE", "all"), ("Serial-OE", "all"), ("OE-Flow", "all"), ("SerialOE-Flow", "all"), ("OE-DFlow", "m-n"),
+            ("SerialOE-DFlow", "m-n")],
+    "ToyCar": [("OE", "all"), ("Serial-OE", "all"), ("OE-Flow", "all"), ("SerialOE-Flow", "all"),
+               *((s, p) for s in ("OE-DFlow", "SerialOE-DFlow") for p in ("car", "spd", "mic"))],
+}  # fmt: skip
+MODEL = {"model.safetensors", "model.json", "history.csv", "embeddings.npz"}
+FITTED = {"detectors.npz", "detectors.json", "detector_scores.parquet"}
+
+
 def test_whole_graph(demo):
     folder, printed = demo
-    assert jobs(printed) == 2 * 3 + 1
-    for machine in ("fan", "ToyCar"):
-        trained = folder / machine / "OE" / "all" / "seed0"
-        assert {p.name for p in trained.iterdir()} == {
-            "model.safetensors", "model.json", "history.csv", "embeddings.npz", "detectors.npz", "detectors.json",
-            "detector_scores.parquet",
-        }  # fmt: skip
-        facts = json.loads((trained / "model.json").read_text())
-        assert facts["settings"] == load_settings("smoke").model_dump(mode="json") and facts["data"]["synthetic"]
-        assert len(pd.read_csv(trained / "history.csv")) == 2
+    fitted = sum(bool(SYSTEMS[s].families) for trained in TRAININGS.values() for s, _ in trained)
+    assert jobs(printed) == 2 * 2 + 6 + 10 + fitted + 1  # 01 and 02 a machine, 03 or 04 a training, 05, 06
+    for machine, trainings in TRAININGS.items():
+        for name, parameter in trainings:
+            trained, system = folder / machine / name / parameter / "seed0", SYSTEMS[name]
+            files = (
+                MODEL | (FITTED if system.families else set()) | ({"flow_scores.parquet"} if system.latent else set())
+            )
+            assert {p.name for p in trained.iterdir()} == files
+            facts = json.loads((trained / "model.json").read_text())
+            assert facts["settings"] == load_settings("smoke").model_dump(mode="json") and facts["data"]["synthetic"]
+            history = pd.read_csv(trained / "history.csv")
+            assert len(history) == 2 and set(system.losses) <= set(history.columns)
+        assert (folder / machine / "Baseline" / "all" / "seed0" / "scores.parquet").exists()
         assert len(pd.read_csv(folder / machine / "audit.csv")) == 12 + 6 + 16
-        executed = nbformat.read(folder / "notebooks" / machine / "03_oe_training-OE-all-seed0.ipynb", as_version=4)
-        assert any("image/png" in o.get("data", {}) for c in executed.cells if c.cell_type == "code" for o in c.outputs)
+    executed = nbformat.read(
+        folder / "notebooks" / "fan" / "04_joint_flow_training-OE-Flow-all-seed0.ipynb", as_version=4
+    )
+    assert any("image/png" in o.get("data", {}) for c in executed.cells if c.cell_type == "code" for o in c.outputs)
+
+
+def test_every_row_of_every_table(demo):
+    folder, _ = demo
     evaluation = pd.read_csv(folder / "tables" / "evaluation.csv")
     assert set(evaluation["machine"]) == {"fan", "ToyCar", "overall"} and evaluation["value"].between(0, 100).all()
-    assert len(list((folder / "tables").glob("table*"))) == 3 * 2 * 2 * 3
-    assert "paper" not in (folder / "tables" / "table4_all_paper.md").read_text().split("\n", 1)[1]
-    assert (
-        len(list((folder / "figures").rglob("*.png"))) == len(list((folder / "figures").rglob("*.pdf"))) == 2 * 11 + 1
-    )
+    cells = evaluation.groupby(["system", "protocol", "rule", "machine"]).size()
+    assert set(evaluation["system"]) == set(ROWS) and len(cells) == len(ROWS) * 2 * 2 * 3 and (cells == 4).all()
+    for number, protocol, rule in itertools.product((2, 3, 4), ("all", "top20"), ("paper", "official")):
+        table = pd.read_csv(folder / "tables" / f"table{number}_{protocol}_{rule}.csv")
+        assert list(table["system"]) == list(ROWS) and "–" not in table.to_numpy()
+    assert list(pd.read_csv(folder / "tables" / "table1.csv").iloc[:, 0].str.split().str[0]) == list(SYSTEMS)
+    assert "52.98" not in "".join(p.read_text() for p in (folder / "tables").glob("table*"))  # the paper's
+    effects = pd.read_csv(folder / "tables" / "effects.csv")
+    assert effects["effect"].nunique() >= 5
+    for number in (2, 3, 4):
+        assert (folder / "figures" / f"table{number}_all_paper.pdf").exists()
+
+
+def test_submission_files_of_a_run(demo):
+    folder, _ = demo
+    teams = folder / "teams" / "oe_flow"
+    assert len(list(teams.iterdir())) == len(ROWS)
+    for system in teams.iterdir():
+        scores = (system / "anomaly_score_fan_section_00_test.csv").read_text().splitlines()
+        decisions = (system / "decision_result_fan_section_00_test.csv").read_text().splitlines()
+        assert len(scores) == len(decisions) == 16 and scores == sorted(scores)
+        assert {line.rsplit(",", 1)[1] for line in decisions} <= {"0", "1"}
 
 
 def test_a_second_run_does_nothing_and_a_setting_reruns_what_depends_on_it(demo, tmp_path):
@@ -92,7 +131,9 @@ def test_a_failing_machine_does_not_stop_the_others(root, tmp_path):
         write_noise(broken).tofile(broken)
         write_noise(root / "drill" / "test" / f"section_00_source_test_normal_{i:04d}_noAttribute.wav", seed=i)
     preset = tmp_path / "tiny.yaml"
-    preset.write_text("base: smoke\nfrontend: {segment_seconds: 0.5}\ntraining: {epochs: 1, batch: 4}\n")
+    preset.write_text(
+        "base: smoke\nsystems: [OE, OE-Flow]\nfrontend: {segment_seconds: 0.5}\ntraining: {epochs: 1, batch: 4}\n"
+    )
     folder = tmp_path / "out of the way" / "run"
     status, printed = batch("--preset", preset, "--run", folder, "--data", root)
     assert status != 0
@@ -103,11 +144,15 @@ def test_a_failing_machine_does_not_stop_the_others(root, tmp_path):
 
 
 def test_real_clips_at_smoke_scale(real_root, tmp_path):
-    folder = tmp_path / "out" / "real"
-    status, printed = batch("--preset", "smoke", "--run", folder, "--data", real_root, "--machines", "ToyCar")
+    folder, preset = tmp_path / "out" / "real", tmp_path / "few.yaml"
+    preset.write_text("base: smoke\nsystems: [OE, OE-DFlow]\n")
+    status, printed = batch("--preset", preset, "--run", folder, "--data", real_root, "--machines", "ToyCar")
     assert status == 0, printed
+    assert jobs(printed) == 2 + 1 + 3 + 4 + 1  # OE-DFlow for car, mic and spd
     table = (folder / "tables" / "table4_all_paper.md").read_text()
     assert "| OE | paper | GMM and KNN | 52.98 |" in table and "| OE | ours | GMM and KNN |" in table
+    official = (folder / "tables" / "table4_all_official.md").read_text()
+    assert "54.89" in official and "54.89" not in table  # the paper's baseline follows the official rule
 
 
 @pytest.mark.parametrize(

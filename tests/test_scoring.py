@@ -1,13 +1,16 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import gamma
+from sklearn.metrics import roc_auc_score
 
-from lib import ensembles, scoring, tables
+from lib import scoring
 from lib.embeddings import Embeddings, concatenate
-from lib.settings import Evaluation, Inliers
+from lib.frontend import column_weights, highpass, highpassed_power, power_weights, segment_starts
+from lib.settings import Inliers
 
 INLIERS = Inliers(gmm_components=(1, 2), knn_neighbours=(1, 2))
 
@@ -136,105 +139,78 @@ def test_threshold_is_the_gamma_quantile():
     assert scoring.decision_threshold(np.full(20, 1.5)) == (1.5, "empirical")
 
 
-def run_scores(machine, names=("fan", "ToyCar"), seeds=(0,)):
-    scored = scoring.score_machine(machine, ("GMM", "KNN"), INLIERS, 0).scores
-    return pd.concat([
-        scored.assign(machine=name, system="OE", parameter="all", seed=seed, score=scored["score"] + seed)
-        for name in names for seed in seeds
-    ], ignore_index=True)  # fmt: skip
+def flow_table(part, label, clips, shift=0.0, seed=0, segments=2, height=3, width=4):
+    """Clips with score maps, as the joint training leaves them."""
+    rng, n = np.random.default_rng(seed), clips * segments
+    table = embeddings(part, "source", label, clips, segments=segments)
+    columns = rng.random((n, width))
+    owner = np.repeat(np.arange(clips), segments)
+    columns /= np.bincount(owner, columns.sum(axis=1))[owner][:, None]
+    maps = (rng.standard_normal((n, height, width)) + shift + 100).astype(np.float32)
+    return replace(table, maps=maps, columns=columns)
 
 
-def test_rows_of_both_protocols(machine, monkeypatch):
-    monkeypatch.setattr(ensembles, "TOP", 2)
-    detectors = ensembles.detector_scores(run_scores(machine), Evaluation().weighted_machines)
-    ranking = ensembles.rank_detectors(detectors)
-    assert len(ranking) == 12 and ranking["overall"].is_monotonic_decreasing
-    rows = ensembles.system_rows(detectors, ranking)
-    calibration = rows[rows["part"] == "calibration"].groupby(["machine", "protocol"])["score"]
-    assert np.allclose(calibration.mean(), 0) and np.allclose(calibration.std(ddof=0), 1)
-    best = detectors[detectors["detector"].isin(ranking["detector"][:2]) & (detectors["machine"] == "fan")]
-    mean = best.groupby("clip")["score"].mean()
-    top = rows.query("protocol == 'top20' and machine == 'fan'").set_index("clip")["score"]
-    assert np.corrcoef(mean.loc[top.index], top)[0, 1] == pytest.approx(1)
+def test_flow_scores_are_the_mean_over_frequency_and_weighted_over_time():
+    test, held = flow_table("test", "normal", 5, seed=1), flow_table("validation", "normal", 12, seed=2)
+    scores = scoring.flow_scores(concatenate([test, held]), INLIERS)
+    for aggregator in ("plain", "weighted"):
+        found = scores.query(f"part == 'test' and aggregator == '{aggregator}'").set_index("clip")["score"]
+        for i, stem in enumerate(test.clips["stem"]):
+            maps, weights = test.maps[test.clip == i], test.columns[test.clip == i]
+            total = 0.0
+            for s in range(2):
+                for column in range(4):
+                    share = weights[s, column] if aggregator == "weighted" else 1 / 8
+                    total += share * sum(maps[s, row, column] for row in range(3)) / 3
+            assert found[stem] == pytest.approx(total, rel=1e-6)
+    calibration = scores[scores["part"] == "calibration"]
+    assert set(calibration["clip"]) == set(held.clips["stem"]) and set(scores["detector"]) == {"flow"}
+    assert np.allclose(calibration.groupby("aggregator")["standardized"].mean(), 0)
 
 
-def test_each_machine_takes_its_own_aggregator(machine):
-    scores = run_scores(machine)
-    scores["standardized"] = np.where(scores["aggregator"] == "weighted", 1.0, 0.0)
-    means = ensembles.detector_scores(scores, ("ToyCar",)).groupby("machine")["score"].mean()
-    assert means["ToyCar"] == 1 and means["fan"] == 0
+def test_flow_scores_with_few_held_out_clips_say_what_they_are_calibrated_on(capsys):
+    tables = [flow_table("test", "normal", 5), flow_table("validation", "normal", 3), flow_table("train", "normal", 20)]
+    scores = scoring.flow_scores(concatenate(tables), INLIERS)
+    assert "calibrated on clips that it was trained on" in capsys.readouterr().out
+    assert (scores.query("part == 'calibration'")["clip"].str.startswith("train")).all()
 
 
-def test_parameters_are_averaged_before_detectors(machine):
-    one = run_scores(machine, ("fan",))
-    both = pd.concat([one.assign(parameter="car"), one.assign(parameter="spd", standardized=one["standardized"] + 2)])
-    merged = ensembles.detector_scores(both, ())
-    assert np.allclose(merged["score"] - 1, ensembles.detector_scores(one, ())["score"])
+def test_clip_map_averages_where_segments_overlap():
+    maps = np.stack([np.full((2, 4), 1.0), np.full((2, 4), 3.0)])
+    whole = scoring.clip_map(maps, [0, 200], 400, 600)
+    assert whole.tolist() == [[1, 1, 2, 2, 3, 3]] * 2
+    assert scoring.clip_map(maps[:1], [0], 400, 300).shape == (2, 3)  # a clip shorter than a segment
 
 
-def evaluated(machine, **kind):
-    detectors = ensembles.detector_scores(run_scores(machine, **kind), ())
-    rows = ensembles.system_rows(detectors, ensembles.rank_detectors(detectors))
-    return rows, tables.evaluate(rows, resamples=50)
+def event_clip(anomalous, rng, width=5, segment=16000):
+    """A clip whose first half is a quiet hall and whose second half is the machine, and its (segments, width) scores.
+
+    Without an event the detector says anything; with one it sees the fault.
+    """
+    sound = 30 * rng.standard_normal(64000)
+    sound[32000:] += 3000 * rng.standard_normal(32000)
+    starts = segment_starts(64000, segment, 0.5)
+    heard = starts[:, None] + np.arange(width) * segment // width >= 32000
+    blind, seeing = rng.normal(0, 5, heard.shape), rng.normal(0, 0.5, heard.shape) + 0.8 * anomalous
+    return sound, starts, np.where(heard, seeing, blind)
 
 
-def test_tables_in_the_papers_layout(machine, tmp_path):
-    _, evaluation = evaluated(machine)
-    table = tables.layout(evaluation, 4, "all", "paper", beside_paper=True)
-    assert list(table.columns) == ["inlier models", "fan", "ToyCar", "overall"]
-    assert table.loc[("OE", "paper"), "ToyCar"] == "52.98" and table.loc[("OE", "paper"), "overall"] == "–"
-    value = evaluation.query("protocol == 'all' and rule == 'paper' and machine == 'fan' and score == 'hmean'")[
-        "value"
-    ].item()
-    assert table.loc[("OE", "ours"), "fan"].startswith(f"{value:.2f} [")
-    assert "paper" not in tables.layout(evaluation, 4, "all", "paper", beside_paper=False).index.get_level_values(
-        "whose"
-    )
-    official = tables.layout(evaluation, 4, "all", "official", beside_paper=True)
-    assert "paper" not in official.index.get_level_values("whose")
-    written = tables.write_tables(evaluation, tmp_path, beside_paper=False)
-    assert len(written) == 3 * 2 * 2 * 3 and {p.suffix for p in written} == {".csv", ".md", ".tex"}
-    assert "52.98" not in "".join(p.read_text() for p in written)
-    assert (tmp_path / "table2_all_paper.tex").read_text().count(r"\toprule") == 1
+def test_weighting_beats_the_plain_mean_where_the_beginning_has_no_event():
+    """Sec. 3.2, for segments and for the columns of a score map."""
+    rng, sections, labels = np.random.default_rng(0), highpass(4000, 3500, 16000), np.repeat([0, 1], 40)
+    found = {"plain": [], "segments": [], "columns": []}
+    for label in labels:
+        sound, starts, scores = event_clip(label, rng)
+        power, owner = highpassed_power(sound, sections), np.zeros(len(starts), int)
+        weights = power_weights(power, starts, 16000)
+        columns = column_weights(power, starts, 16000, 5)
+        found["plain"].append(scoring.clip_scores(scores.mean(axis=1), owner)[0])
+        found["segments"].append(scoring.clip_scores(scores.mean(axis=1), owner, weights)[0])
+        found["columns"].append(scoring.clip_scores(scores.ravel(), np.repeat(owner, 5), columns.ravel())[0])
+    area = {name: roc_auc_score(labels, values) for name, values in found.items()}
+    assert area["plain"] < 0.8 and area["segments"] > area["plain"] + 0.1 and area["columns"] > 0.95, area
 
 
-def test_seeds_give_mean_and_deviation(machine):
-    _, evaluation = evaluated(machine, seeds=(0, 1, 2))
-    assert (evaluation["seeds"] == 3).all() and evaluation["sd"].notna().all()
-    assert "(0.00)" in tables.layout(evaluation, 2, "all", "paper", False).loc[("OE", "ours"), "fan"]
-
-
-def test_decisions_of_a_system(machine):
-    rows, _ = evaluated(machine)
-    found = tables.decisions(rows, 0.9)
-    assert len(found) == 4 and (found["recall"] > 0.5).all() and found["threshold"].between(0.5, 3).all()
-
-
-def test_unlabelled_clips_get_scores_and_no_metric(machine):
-    scores = run_scores(machine)
-    scores["label"] = np.where(scores["part"] == "test", "", scores["label"])
-    detectors = ensembles.detector_scores(scores, ())
-    ranking = ensembles.rank_detectors(detectors)
-    rows = ensembles.system_rows(detectors, ranking)
-    assert ranking.empty and set(rows["protocol"]) == {"all"} and rows["score"].notna().all()
-    assert tables.evaluate(rows).empty
-    decided = tables.decisions(rows, 0.9)
-    assert len(decided) == 2 and decided["threshold"].notna().all() and "precision" not in decided
-
-
-def test_a_machine_without_all_labels_is_left_out_of_the_overall(machine):
-    scores = run_scores(machine)
-    odd = (scores["machine"] == "fan") & (scores["domain"] == "target") & (scores["label"] == "anomaly")
-    detectors = ensembles.detector_scores(scores[~odd], ())
-    ranking = ensembles.rank_detectors(detectors)
-    assert len(ranking) == 12 and ranking["overall"].notna().all()
-    evaluation = tables.evaluate(ensembles.system_rows(detectors, ranking))
-    chosen = evaluation.query("protocol == 'all' and rule == 'paper' and score == 'hmean'").set_index("machine")[
-        "value"
-    ]
-    assert np.isnan(chosen["fan"]) and chosen["overall"] == pytest.approx(chosen["ToyCar"])
-
-
-def test_a_run_without_scores(run):
-    with pytest.raises(ValueError, match="05_inlier_fitting"):
-        ensembles.read_scores(run, ["fan"])
+def test_a_system_without_families_is_told_where_its_scores_are(machine):
+    with pytest.raises(ValueError, match="its flow scored the clips"):
+        scoring.score_machine(machine, (), INLIERS, seed=0)

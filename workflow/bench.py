@@ -1,8 +1,9 @@
-"""Speed as ratios measured in one run: python workflow/bench.py [front-end] [bank] [knn] [gmm]   (make bench)."""
+"""Speed as ratios measured in one run: python workflow/bench.py [name of BENCHES …], all without   (make bench)."""
 
 import itertools
 import os
 import platform
+import resource
 import shutil
 import sys
 import tempfile
@@ -14,19 +15,24 @@ import numpy as np
 import pandas as pd
 import soundfile
 import torch
+from scipy.signal import lfilter
 from sklearn.covariance import ledoit_wolf
 from sklearn.neighbors import NearestNeighbors
+from torch.utils.data import DataLoader, TensorDataset
 
-from lib import training
+from lib import autoencoder, training
+from lib.attributes import Labels
 from lib.batches import BalancedBatches
 from lib.clips import ClipBank
 from lib.embeddings import Embeddings
 from lib.frontend import MelSpectrogram
 from lib.inliers import GMM, KNN
+from lib.losses import term_weights
 from lib.metrics import machine_scores
 from lib.paths import OUTPUTS, Run
 from lib.scoring import clip_scores, fit_sets
 from lib.settings import Settings
+from lib.systems import SYSTEMS
 
 WORKERS = len(os.sched_getaffinity(0))
 
@@ -56,36 +62,63 @@ def in_turn(first, second, repeats, clean=lambda: None):
     return np.median(times, axis=0)
 
 
-def bench_front_end():
-    """OE training from bank to optimizer step, against the bare network step."""
-    rng = np.random.default_rng(0)
-    samples = torch.from_numpy((3000 * rng.standard_normal(100 * 192_000)).astype(np.int16))
+def noise_rows():
+    """(samples, rows) as a bank has them: 100 clips of 12 s of noise, half of them the target machine's."""
+    samples = torch.from_numpy((3000 * np.random.default_rng(0).standard_normal(100 * 192_000)).astype(np.int16))
     rows = pd.DataFrame(
         {"machine": "a", "start": 192_000 * np.arange(100), "length": 192_000, "mean": 0.0, "deviation": 0.1}
     )
+    return samples, rows
+
+
+class Training:
+    """One system's training on `noise_rows`: `step()` goes from bank to optimizer, `bare()` has the network alone."""
+
+    def __init__(self, name, frontend, late, noise):
+        settings, system = Settings.model_validate({"frontend": frontend}), SYSTEMS[name]
+        schedule, self.segment = settings.training_of(system), settings.segment_samples
+        (self.samples, rows), device = noise, torch.device("cpu")
+        self.batches = BalancedBatches(rows[:50], rows[50:], schedule, self.segment, 0)
+        self.mel = MelSpectrogram(settings.frontend, 16000)
+        self.frames = self.mel.frames(self.segment)
+        self.model = training.build_model(settings, system, Labels(), device)
+        self.optimizer = training.build_optimizer(self.model, schedule.learning_rate)
+        self.weights, self.precision = term_weights(system, settings), training.pick_precision("auto", device)
+        self.at = self.batches.steps - 1 if late else 0  # at the end every batch is mixed
+        self.fixed = self.batches.draw(self.at)
+        self.random = torch.rand(128, 1, settings.frontend.mels, self.frames)
+        self.random = self.random.contiguous(memory_format=torch.channels_last)
+
+    def bare(self):
+        training.optimizer_step(self.model, self.fixed, self.random, self.weights, self.precision, self.optimizer)
+
+    def step(self):
+        batch = self.batches.draw(self.at)
+        inputs = batch.spectrograms(self.samples, self.mel, self.segment)
+        training.optimizer_step(self.model, batch, inputs, self.weights, self.precision, self.optimizer)
+
+
+def bench_front_end():
+    """OE training from bank to optimizer step, against the bare network step; every batch mixed, the slower case."""
+    noise = noise_rows()
     for mels, hop, repeats in ((224, 256, 5), (64, 512, 20)):
-        settings = Settings.model_validate({"frontend": {"mels": mels, "hop": hop}})
-        segment = settings.segment_samples
-        batches = BalancedBatches(rows[:50], rows[50:], settings.training, segment, 0)
-        mel, model = MelSpectrogram(settings.frontend, 16000), training.build_model(settings, torch.device("cpu"))
-        optimizer = torch.optim.AdamW(model.parameters(), 1e-4, weight_decay=0.0, fused=True)
-        precision = training.pick_precision("auto", torch.device("cpu"))
-        late = batches.steps - 1  # every batch is mixed: the slower case
-        fixed = batches.draw(late)
-        random = torch.rand(128, 1, mels, mel.frames(segment)).contiguous(memory_format=torch.channels_last)
-
-        def bare(fixed=fixed, random=random, model=model, optimizer=optimizer, precision=precision):
-            training.optimizer_step(model, fixed, random, {"machine": 1.0}, precision, optimizer)
-
-        def whole(batches=batches, mel=mel, segment=segment, late=late, model=model, optimizer=optimizer, p=precision):
-            batch = batches.draw(late)
-            inputs = batch.spectrograms(samples, mel, segment)
-            training.optimizer_step(model, batch, inputs, {"machine": 1.0}, p, optimizer)
-
-        network, pipeline = in_turn(bare, whole, repeats)
+        oe = Training("OE", {"mels": mels, "hop": hop}, True, noise)
+        network, pipeline = in_turn(oe.bare, oe.step, repeats)
         print(
-            f"OE training {mels} × {mel.frames(segment)}, {str(precision)[6:]}: {128 / pipeline:.1f} clips/s, "
+            f"OE training {mels} × {oe.frames}, {str(oe.precision)[6:]}: {128 / pipeline:.1f} clips/s, "
             f"bare network step {128 / network:.1f}; ratio {network / pipeline:.3f}"
+        )
+
+
+def bench_joint():
+    """OE-Flow training against OE training, both from bank to optimizer step, at the paper's size and at quick's."""
+    noise = noise_rows()
+    for (mels, hop, repeats), late in itertools.product(((224, 256, 4), (64, 512, 10)), (False, True)):
+        oe, joint = (Training(name, {"mels": mels, "hop": hop}, late, noise) for name in ("OE", "OE-Flow"))
+        alone, together = in_turn(oe.step, joint.step, repeats)
+        print(
+            f"joint training {mels} × {oe.frames}, {'every' if late else 'no'} batch mixed: OE-Flow "
+            f"{128 / together:.1f} clips/s, OE {128 / alone:.1f}; ratio {alone / together:.3f}"
         )
 
 
@@ -177,7 +210,87 @@ def bench_gmm():
             )
 
 
-BENCHES = {"front-end": bench_front_end, "bank": bench_bank, "knn": bench_knn, "gmm": bench_gmm}
+def coloured_clips(count, seconds):
+    """(samples, rows) as a bank has them: noise through a filter that is another one for each clip."""
+    rng, length = np.random.default_rng(0), round(seconds * 16000)
+    samples = np.empty(count * length, np.int16)
+    for i in range(count):
+        pole = rng.uniform(-0.9, 0.9)
+        samples[i * length : (i + 1) * length] = lfilter([600.0], [1, -pole], rng.standard_normal(length))
+    rows = pd.DataFrame({"start": length * np.arange(count), "length": length, "stem": np.arange(count).astype(str)})
+    return torch.from_numpy(samples), rows
+
+
+def plain_training(network, vectors, epochs, learning_rate, batch):
+    """The organisers' loop: a DataLoader of single vectors, autograd, Adam; (last epoch's loss, vectors/s)."""
+    loader = DataLoader(TensorDataset(vectors), batch_size=batch, shuffle=True)
+    adam, seconds = torch.optim.Adam(network.parameters(), learning_rate), []
+    for _ in range(epochs):
+        begin, losses = time.perf_counter(), []
+        for (inputs,) in loader:
+            loss = torch.nn.functional.mse_loss(network(inputs), inputs)
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+            losses.append(loss.detach() * len(inputs))
+        seconds.append(time.perf_counter() - begin)
+    return float(torch.stack(losses).sum()) / len(vectors), len(vectors) / np.median(seconds)
+
+
+def product_speed(network, batch):
+    """Vectors/s of the bare fp32 matrix products of a training step, three for each Linear: forward and two back."""
+    shapes = [module.weight.shape for module in network if isinstance(module, torch.nn.Linear)]
+    products = []
+    for outputs, inputs in shapes:
+        below, above, weight = torch.randn(batch, inputs), torch.randn(batch, outputs), torch.randn(outputs, inputs)
+        for a, b in ((below, weight.t()), (above, weight), (above.t(), below)):
+            products.append((a, b, torch.empty(len(a), b.shape[1])))
+
+    def work():
+        for a, b, out in products:
+            torch.mm(a, b, out=out)
+
+    return batch / median_seconds(work, 300)
+
+
+def bench_autoencoder(epochs=5):
+    """The baseline's features and training on 1000 clips of 12 s, against a plain loop and against bare products."""
+    settings = Settings().autoencoder.model_copy(update={"epochs": epochs, "validation_fraction": 0.0})
+    samples, rows = coloured_clips(1000, 12)
+    begin = time.perf_counter()
+    frames = autoencoder.log_mel_frames(samples, rows, settings, 16000)
+    features = time.perf_counter() - begin
+    networks = []
+    for _ in range(2):
+        training.seed_everything(0)
+        networks.append(autoencoder.build_network(settings))
+    floors = [product_speed(networks[0], settings.batch)]
+    history = autoencoder.train(networks[0], frames, settings, 0)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    floors.append(product_speed(networks[0], settings.batch))
+    vectors = torch.cat([frames.vectors()[clip] for clip in frames.of_clips()])
+    loss, plain = plain_training(networks[1], vectors, epochs, settings.learning_rate, settings.batch)
+    floors.append(product_speed(networks[0], settings.batch))
+    speed, floor = history["vectors_per_second"].median(), float(np.median(floors))
+    seconds = features + 100 * len(vectors) / speed
+    print(
+        f"autoencoder, 1000 × 12 s: features {features:.1f} s; {speed:.0f} of {len(vectors)} vectors/s, none held out; "
+        f"both, 100 epochs at the median speed of {epochs}: {seconds:.0f} s; peak memory {peak:.2f} GiB\n"
+        f"  plain loop {plain:.0f} vectors/s, ratio {speed / plain:.2f}; loss of epoch {epochs} of {epochs} in both: "
+        f"{history['loss'].iloc[-1]:.3f}, plain {loss:.3f}, {100 * (history['loss'].iloc[-1] / loss - 1):+.1f} %\n"
+        f"  bare fp32 products {floor:.0f} vectors/s (median of {', '.join(f'{f:.0f}' for f in floors)}); "
+        f"share of them reached {speed / floor:.2f}, with the features {100 * len(vectors) / floor / seconds:.2f}"
+    )
+
+
+BENCHES = {
+    "front-end": bench_front_end,
+    "joint": bench_joint,
+    "bank": bench_bank,
+    "knn": bench_knn,
+    "gmm": bench_gmm,
+    "autoencoder": bench_autoencoder,
+}
 
 if __name__ == "__main__":
     print(f"{platform.machine()}, {WORKERS} cores, torch {torch.__version__}, {torch.get_num_threads()} threads")
