@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from lib.attributes import parameters
 from lib.dcase import PROBLEM_COLUMNS, attribute_table
 from lib.frontend import FULL_SCALE
 
@@ -83,5 +84,11 @@ def list_problems(bank, machine, clips, unseen):
         (machine, f"{machine}/test", f"{u.parameter}={u.value} in {u.test_clips} test clips, never in training",
          "record training clips with it, or expect false alarms there")
         for u in unseen.itertuples()
+    ]  # fmt: skip
+    training = clips[clips["split"] == "train"]
+    found += [
+        (machine, f"{machine}/train", f"{name} has one value in training: no invariant latent follows it (OE-DFlow, "
+         "SerialOE-DFlow)", "record normal clips with other values, or leave it")
+        for name in attribute_table(training).columns.difference(parameters(training))
     ]  # fmt: skip
     return pd.concat([known, pd.DataFrame(found, columns=PROBLEM_COLUMNS)], ignore_index=True)

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
+
 from lib import paths
 from lib.dcase import Dataset
 from lib.run import choose_machines
@@ -77,6 +79,8 @@ def _snakemake(cores, config, *targets):
     if any((paths.PROJECT / ".snakemake" / "locks").glob("*")):
         subprocess.run([*common, "--unlock", "--config", *config], check=False, stderr=subprocess.DEVNULL)
     profile = ["--profile", str(workflow / "profiles" / "default"), "--cores", cores]
+    if gpus := torch.cuda.device_count():  # one training at a time on each; without a GPU the cores are the limit
+        profile += ["--resources", f"gpu={gpus}"]
     return subprocess.run(
         [*common, *profile, "--config", *config, "--", *targets], check=False, env=os.environ | {"TQDM_DISABLE": "1"}
     ).returncode

@@ -1,7 +1,9 @@
 """What each choice of the paper is worth: paired differences of scores, with and without it (Secs. 3, 3.1, 3.2, 4.3).
 
 Both sides of a difference score the same clips and the same bootstrap resamples of them, so that what the clips have in
-common cancels. Paper rule; every detector (protocol `all`), so that no test label was looked at.
+common cancels. Paper rule; every detector (protocol `all`), so that no test label was looked at. A difference is of
+whole systems, as the paper trains them: "joint training" changes the schedule, too (4.2), and "invariant latent"
+averages one model for each attribute parameter.
 """
 
 from dataclasses import dataclass

@@ -18,10 +18,14 @@ TOP = 20
 CLIP = ["machine", "system", "seed", "part", "clip", "domain", "label"]
 
 
-def read_scores(run: Run, machines):
-    """All clip scores of a run, long form, of these machines (another data root's may lie beside them).
+def read_scores(run: Run, machines, systems=ROWS, seeds=()):
+    """Clip scores of a run, long form.
 
     Table 1 decides what counts: the flow of OE-DFlow scores clips, too, but its row is of GMM and KNN alone.
+
+    Args:
+        run: its folder may hold more than is asked for, of earlier settings or another data root.
+        machines, systems: names that are read. seeds: numbers that are read; none reads all.
 
     Raises:
         ValueError: there are none yet.
@@ -34,7 +38,11 @@ def read_scores(run: Run, machines):
         )
     scores = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
     flow_counts = [name for name, system in SYSTEMS.items() if "flow" in system.detectors]
-    return scores[(scores["detector"] != "flow") | scores["system"].isin(flow_counts)].reset_index(drop=True)
+    counts = (scores["detector"] != "flow") | scores["system"].isin(flow_counts)
+    asked = scores["system"].isin(systems) & (scores["seed"].isin(seeds) if len(seeds) else True)
+    if not (counts & asked).any():
+        raise ValueError(f"{run.root}: no scores of seeds {list(seeds)} and systems {', '.join(systems)}")
+    return scores[counts & asked].reset_index(drop=True)
 
 
 def detector_scores(scores, weighted_machines):

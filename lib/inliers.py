@@ -21,7 +21,7 @@ class Whitening:
 
     def fit(self, vectors):
         """vectors: (n, d) float64, n ≥ 2."""
-        covariance, self.shrinkage = ledoit_wolf(vectors)
+        covariance, _ = ledoit_wolf(vectors)
         values, directions = np.linalg.eigh(covariance)
         floor = EIGENVALUE_FLOOR * max(values[-1], np.finfo(float).tiny)
         self.rank = int((values > floor).sum())
@@ -49,7 +49,7 @@ class KNN:
             raise ValueError(f"{len(vectors)} segments to fit on, the smallest inliers.knn_neighbours is {smallest}")
         self.neighbours = tuple(k for k in self.neighbours if k <= len(vectors))
         whitening = Whitening().fit(vectors)
-        self.matrix, self.rank, self.shrinkage = whitening.matrix, whitening.rank, whitening.shrinkage
+        self.matrix, self.rank = whitening.matrix, whitening.rank
         self.references = vectors @ self.matrix  # (n, d)
         return self
 
@@ -110,6 +110,8 @@ class GMM:
     def fit(self, vectors):
         """vectors: (n, d); numbers of components above n / 2 are left out."""
         vectors = np.asarray(vectors, np.float64)
+        if len(vectors) < 2:
+            raise ValueError(f"{len(vectors)} segment to fit a GMM on, at least 2 needed; record more or longer clips")
         self.components = tuple(c for c in self.components if c == 1 or 2 * c <= len(vectors))
         self._fit_axes(vectors)
         reduced = (vectors - self.mean) @ self.axes

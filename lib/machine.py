@@ -25,8 +25,8 @@ class MachineClips:
         """Split and standardise as the settings say.
 
         Raises:
-            ValueError: unknown machine, no usable training clips, fewer than two source clips to train on, or no other
-                machine.
+            ValueError: unknown machine, no usable training or test clips, fewer than two source clips to train on, or
+                no other machine.
         """
         training, pseudo = bank.training(machine), bank.pseudo_anomalous(machine)
         held = validation_mask(bank.dataset.of(machine, "train"), settings.data.validation_fraction)
@@ -34,6 +34,8 @@ class MachineClips:
         own = own.assign(part=own["split"].mask(held.reindex(own.index, fill_value=False), "validation"))
         if len(own[(own["part"] == "train") & (own["domain"] == "source")]) < 2:
             raise ValueError(f"{machine}: fewer than 2 usable source training clips; record more into {machine}/train")
+        if not (own["part"] == "test").any():
+            raise ValueError(f"{machine}: no usable test clips to score; see problems.csv of 01_data_audit")
         mode = settings.frontend.standardize
         return cls(standardized(bank, own, mode, training), standardized(bank, pseudo, mode, training))
 

@@ -142,18 +142,17 @@ def training_curves(history):
     return figure
 
 
-def embedding_map(embeddings, parameter=None):
-    """Clip embeddings on the two principal axes of the training clips, by domain and by one attribute.
+def embedding_map(embeddings):
+    """Clip embeddings on the two principal axes of the training clips, by domain and by the attribute with most values.
 
     Args:
         embeddings: `embeddings.Embeddings`; its validation clips are drawn, or the training clips where there are none.
-        parameter: attribute of the right panel; None takes the one with most values.
     """
     axes_of = PCA(2, random_state=0).fit(_clip_means(embeddings.part("train")))
     held = embeddings.part("validation")
     shown = held if len(held.clips) >= 3 else embeddings.part("train")
     values = attribute_table(shown.clips)
-    parameter = parameter or (values.nunique().idxmax() if len(values.columns) else None)
+    parameter = values.nunique().idxmax() if len(values.columns) else None
     hues = {"domain": shown.clips["domain"].to_numpy()}
     if parameter is not None:
         hues[parameter] = values[parameter].to_numpy()
@@ -229,7 +228,7 @@ def roc_curves(scores):
 
 
 def detector_grid(table):
-    """Score of each detector on each fit set, in percent; `table` has `family`, `size`, `fit_set`, `score`, `value`."""
+    """Score of each detector on each fit set, in percent; `table` as `ensembles.evaluate_detectors`."""
     names = {"auc_source": "AUC source", "auc_target": "AUC target", "pauc": "pAUC", "hmean": "harmonic mean"}
     fit_sets = list(dict.fromkeys(table["fit_set"]))
     figure, axes = plt.subplots(1, len(names), figsize=(PAGE, 2.8), sharey=True)

@@ -34,7 +34,7 @@ def latent_histograms(common, groups, conditioned=None, position=None):
 
 
 def _conditioned_histograms(axis, conditioned, position):
-    values, bins = np.unique(position[~np.isnan(position)]), np.arange(conditioned.min(), conditioned.max() + 1, 0.25)
+    values, bins = np.unique(position[~np.isnan(position)]), np.linspace(conditioned.min(), conditioned.max(), 120)
     for kv, color in zip(values, sns.color_palette("viridis", len(values)), strict=True):
         grid = np.linspace(kv - 4, kv + 4, 100)
         axis.fill_between(grid, norm.pdf(grid), color="#CCCCCC", lw=0)

@@ -1,7 +1,8 @@
 """From segment scores to clip scores (Eq. 4), calibration, decisions; `score_machine` runs all detectors of a system.
 
 A detector is a family's member on a fit set, e.g. KNN-1 on "source". Its clip scores are standardised by the mean and
-deviation over the calibration normals: clips that neither extractor nor detector was fitted on.
+deviation over the calibration normals: validation clips, which neither extractor nor detector was fitted on, or, with
+too few of them, training clips that the detector was not fitted on (5 folds).
 """
 
 import json
@@ -112,6 +113,9 @@ def score_machine(embeddings, families, inliers, seed):
 
     Returns:
         `Scored`, whose `scores` have `score`, `mean` and `deviation` of the detector and `standardized`.
+
+    Raises:
+        ValueError: no families, no test clips, or no detector that tells clips apart.
     """
     if not families:
         raise ValueError("this system has no GMM or KNN: its flow scored the clips when it was trained (notebook 04)")
@@ -131,6 +135,8 @@ def score_machine(embeddings, families, inliers, seed):
         rule = "the test clips"
     tables = [score_clips(detectors, tested).assign(part="test"), calibration.assign(part="calibration")]
     scores = standardize(pd.concat(tables, ignore_index=True), reference_part(inliers))
+    if scores.empty:
+        raise ValueError("no detector is left; are the clips silent? See problems.csv of 01_data_audit")
     return Scored(detectors, scores, rule)
 
 
@@ -169,13 +175,13 @@ def flow_scores(embeddings, inliers):
         embeddings: `Embeddings` with score maps, of the train, validation and test clips. inliers: `settings.Inliers`.
 
     Returns:
-        DataFrame as `score_machine`'s scores, detector "flow".
+        DataFrame as `score_machine`'s scores, detector "flow"; empty when it scores all calibration clips the same.
     """
     everything = inliers.fit_on == "all"
     held = embeddings.part("validation")
     if everything or len(held.clips) < inliers.calibration_minimum:
         held = embeddings.part("train", "validation") if everything else embeddings.part("train")
-        print("flow: too few validation clips; calibrated on clips that it was trained on")
+        print("flow: calibrated on clips that it was trained on, like the detectors of this machine on training clips")
     tables = []
     for part, table in (("test", embeddings.part("test")), ("calibration", held)):
         clips = table.clips[["stem", "domain", "label"]].rename(columns={"stem": "clip"})
@@ -224,8 +230,6 @@ def standardize(scores, part):
     ):
         for row in scores[wrong].drop_duplicates(keys).itertuples():
             print(f"{row.detector} on {row.fit_set} ({row.aggregator}) {reason}; dropped")
-    if not (whole & varies).any():
-        raise ValueError(f"every detector scores all {part} clips the same; are the clips silent? See problems.csv")
     scores = scores[whole & varies].drop(columns="clips").reset_index(drop=True)
     return scores.assign(standardized=(scores["score"] - scores["mean"]) / scores["deviation"])
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from lib import paths
 from lib.dcase import DEVELOPMENT_MACHINES
-from lib.systems import SYSTEMS, find_system
+from lib.systems import BASELINES, SYSTEMS, find_system
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -55,7 +55,7 @@ class Extractor(Group):
 
 class Training(Group):
     epochs: Positive = 150  # of OE and Serial-OE (4.2)
-    batch: Annotated[int, Field(gt=1, multiple_of=2)] = 128  # clips, half of them target machine (4.2)
+    batch: Annotated[int, Field(ge=4, multiple_of=2)] = 128  # clips, half of them target machine (4.2)
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3  # peak of OneCycleLR (4.2)
     schedule: Literal["one_cycle", "constant"] = "one_cycle"  # of the learning rate (4.2)
     attribute_weight: Annotated[float, Field(ge=0)] = 5.0  # λ_section, of L_att or L_section (Eq. 1, 4.2)
@@ -152,12 +152,17 @@ class Settings(Group):
     demo: Demo = Demo()
 
     @property
+    def rows(self):
+        """Names of the systems and baselines that the run is asked for."""
+        return (*(BASELINES if self.baselines else ()), *self.systems)
+
+    @property
     def segment_samples(self):
         """Length of a segment in samples."""
         return round(self.frontend.segment_seconds * self.data.sample_rate)
 
     def training_of(self, system):
-        """`Training` of a `systems.System`: with `joint`'s epochs and learning rate where it has a flow."""
+        """`Training` of a `systems.System`: with what `joint` says where it has a flow."""
         return self.training.model_copy(update=self.joint.model_dump()) if system.latent else self.training
 
     @model_validator(mode="after")

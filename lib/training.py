@@ -24,9 +24,10 @@ COLLAPSE = 1e-2  # of the first epoch's embedding variance
 
 
 def pick_device():
-    """The GPU with most free memory, else the CPU."""
+    """The GPU with most free memory, else the CPU. On a GPU float32 then means float32: TF32 would move L_Flow."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     free = [torch.cuda.mem_get_info(i)[0] for i in range(torch.cuda.device_count())]
     return torch.device("cuda", int(np.argmax(free)))
 
@@ -112,7 +113,9 @@ class Trainer:
         self.training, self.checkpoint, self.recipe = training, checkpoint, recipe
         self.device = next(model.parameters()).device
         self.precision = pick_precision(training.precision, self.device)
-        self.validation = _centre_cuts(validation, batches.segment, self.device)
+        self.validation, self.trained = (
+            _centre_cuts(rows, batches.segment, self.device) for rows in (validation, batches.target[: training.batch])
+        )
         self.optimizer = build_optimizer(model, training.learning_rate)
         self.schedule = build_schedule(self.optimizer, training, batches.steps)
         self.history, self._collapsed = [], False
@@ -149,17 +152,16 @@ class Trainer:
     @torch.no_grad()
     def _validate(self):
         """Loss of the held-out clips as target machine (t = 1), the share taken for it, and how much their embeddings
-        vary, mean over dimensions; watched, not used. Without held-out clips there is nothing to watch."""
-        if not len(self.validation):
-            return {"validation_loss": np.nan, "validation_accuracy": np.nan, "embedding_variance": np.nan}
+        vary, mean over dimensions; watched, not used. Without held-out clips training clips show the variance."""
         self.model.eval()
-        inputs = spectrograms(self.samples, self.validation, self.mel, self.batches.segment)
+        held = len(self.validation) > 0
+        inputs = spectrograms(self.samples, self.validation if held else self.trained, self.mel, self.batches.segment)
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
             outputs = [self.model(part) for part in inputs.split(self.training.batch)]
         logits, embedding = (torch.cat([getattr(o, field) for o in outputs]) for field in ("logits", "embedding"))
         return {
-            "validation_loss": float(machine_loss(logits, torch.ones(len(logits)))),
-            "validation_accuracy": float((logits > 0).float().mean()),
+            "validation_loss": float(machine_loss(logits, torch.ones(len(logits)))) if held else np.nan,
+            "validation_accuracy": float((logits > 0).float().mean()) if held else np.nan,
             "embedding_variance": float(embedding.var(dim=0, correction=0).mean()),
         }
 
@@ -236,6 +238,7 @@ def load_trained(folder, device):
         raise ValueError(f"{folder}: no trained model; run its training notebook (03 or 04) first")
     facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     settings, labels = Settings.model_validate(facts["settings"]), Labels(**facts["labels"])
-    model = build_model(settings, find_system(facts["system"]), labels, device)
+    offline = settings.model_copy(update={"extractor": settings.extractor.model_copy(update={"pretrained": False})})
+    model = build_model(offline, find_system(facts["system"]), labels, device)
     load_model(model, str(folder / "model.safetensors"), device=str(device))
     return model.eval(), facts

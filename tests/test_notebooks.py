@@ -8,7 +8,7 @@ import pytest
 from lib.paths import NOTEBOOKS
 
 BOOKS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
-PARAMETERS = {"machine", "system", "parameter", "seed", "preset", "data_root", "run_dir"}
+PARAMETERS = {"machine", "system", "parameter", "seed", "preset", "data_root", "run_dir", "seeds"}
 
 
 def code_cells(path):

@@ -89,11 +89,16 @@ def test_folds_keep_mixtures_of_a_clip_from_what_scores_it(machine, monkeypatch)
         assert not held & (set(fit["stem"]) | set(fit["partner"])) and (fit["part"] == "pseudo_target").any()
 
 
-def test_nothing_left_to_score_with_is_said():
-    rows = pd.DataFrame({"detector": "A", "fit_set": "source", "aggregator": "plain", "part": ["calibration", "test"],
-                         "clip": ["x", "y"], "score": 1.0})  # fmt: skip
-    with pytest.raises(ValueError, match="are the clips silent"):
-        scoring.standardize(rows, "calibration")
+def test_nothing_left_to_score_with_is_said(machine):
+    silent = replace(machine, vectors=np.zeros_like(machine.vectors))
+    with pytest.raises(ValueError, match="no detector is left; are the clips silent"):
+        scoring.score_machine(silent, ("KNN",), INLIERS, seed=0)
+
+
+def test_a_flow_that_tells_nothing_apart_is_dropped_and_said(capsys):
+    table = concatenate([flow_table("test", "normal", 5), flow_table("validation", "normal", 12)])
+    scores = scoring.flow_scores(replace(table, maps=np.ones_like(table.maps)), INLIERS)
+    assert scores.empty and "flow" in capsys.readouterr().out
 
 
 def test_a_detector_that_misses_calibration_clips_is_dropped(capsys):
