@@ -263,7 +263,10 @@ class Baseline:
             table.assign(detector=mode, system=system, parameter="all", score=score)
             for system, (mode, score) in zip(BASELINES, self.scores(frames).items(), strict=True)
         ]
-        return standardize(pd.concat(modes, ignore_index=True), reference_part(inliers))
+        scores = standardize(pd.concat(modes, ignore_index=True), reference_part(inliers))
+        if scores.empty:
+            raise ValueError("both modes score all clips the same; are the clips silent? See problems.csv")
+        return scores
 
     def save(self, folder, facts):
         """Write `model.safetensors` and `model.json`: JSON-able `facts` with `settings`; the versions join."""
