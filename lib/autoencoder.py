@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from lib.frontend import FULL_SCALE
-from lib.paths import whole_file, write_text
+from lib.paths import readable, whole_file, write_text
 from lib.progress import progress
 from lib.scoring import reference_part, standardize
 from lib.settings import Settings
@@ -281,8 +281,9 @@ class Baseline:
         """The baseline that `save` wrote and its facts; ValueError when it is not there."""
         if not (folder / "model.safetensors").exists():
             raise ValueError(f"{folder}: no trained autoencoder; run notebooks/02_autoencoder_baseline.ipynb first")
-        facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        state = load_file(folder / "model.safetensors", device=str(device))
+        with readable(folder, "delete it and run notebooks/02_autoencoder_baseline.ipynb again"):
+            facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+            state = load_file(folder / "model.safetensors", device=str(device))
         inverses = {name[8:]: state.pop(name) for name in sorted(state) if name.startswith("inverse.")}
         network = build_network(Settings.model_validate(facts["settings"]).autoencoder).to(device)
         network.load_state_dict(state)

@@ -14,7 +14,7 @@ import torch
 from lib import paths
 from lib.dcase import Dataset
 from lib.run import choose_machines
-from lib.settings import load_settings
+from lib.settings import load_settings, seed_numbers
 
 
 def main(arguments=None):
@@ -29,8 +29,7 @@ def main(arguments=None):
     given = parser.parse_args(arguments)
     try:
         settings = load_settings(given.preset)
-        if not all(seed.isdecimal() for seed in given.seeds.split()):
-            raise ValueError(f"seeds must be whole numbers, found {given.seeds!r}")
+        seed_numbers(given.seeds)
         targets = Dataset(given.data).targets() if given.data else settings.demo.machines
         choose_machines(given.machines.split(), targets, given.data or "the demo data")
         run_dir = _run_folder(given.run or Path(given.preset).stem)
@@ -50,6 +49,10 @@ def main(arguments=None):
     if status and paths.Run(run_dir).scores():
         print("some jobs failed (see above); making the tables from what finished", file=sys.stderr)
         _snakemake(given.cores, [*config, "partial=1"], str(run_dir / "tables" / "evaluation.csv"))
+    if (refusals := paths.Run(run_dir).refusals).exists():
+        print(
+            f"submission files refused ({refusals}):\n{refusals.read_text(encoding='utf-8')}", end="", file=sys.stderr
+        )
     if not status:
         print(f"tables: {run_dir}/tables   figures: {run_dir}/figures   executed notebooks: {run_dir}/notebooks")
     return status

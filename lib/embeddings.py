@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lib.paths import whole_file
+from lib.paths import readable, whole_file
 
 ARRAYS = ("vectors", "clip", "weight", "maps", "columns")
 CLIP_FIELDS = ("stem", "part", "domain", "label", "attributes", "partner")
@@ -59,7 +59,7 @@ class Embeddings:
             raise ValueError(
                 f"{path}: not there; run the training notebook (03_oe_training or 04_joint_flow_training) first"
             )
-        with np.load(path) as stored:
+        with readable(path, "delete it and run the training notebook again"), np.load(path) as stored:
             clips = pd.DataFrame({field: stored[field].astype(object) for field in CLIP_FIELDS})
             return cls(clips=clips, **{name: stored[name] for name in ARRAYS if name in stored})
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from lib.dcase import paper_order
 from lib.metrics import RULES, SCORES, harmonic_mean, interval, machine_scores
-from lib.paths import Run
+from lib.paths import Run, readable
 from lib.systems import BASELINES, ROWS, SUBMITTED, SYSTEMS
 
 PROTOCOLS = ("all", "top20")
@@ -36,12 +36,21 @@ def read_scores(run: Run, machines, systems=ROWS, seeds=()):
             f"{run.root}: no scores.parquet, flow_scores.parquet or detector_scores.parquet; run a machine's training "
             "and notebooks/05_inlier_fitting.ipynb first"
         )
-    scores = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    tables = []
+    for file in files:
+        with readable(file, "delete it and run the notebook that wrote it (02, 04 or 05) again"):
+            tables.append(pd.read_parquet(file))
+    scores = pd.concat(tables, ignore_index=True)
     flow_counts = [name for name, system in SYSTEMS.items() if "flow" in system.detectors]
     counts = (scores["detector"] != "flow") | scores["system"].isin(flow_counts)
     asked = scores["system"].isin(systems) & (scores["seed"].isin(seeds) if len(seeds) else True)
+    if lacking := sorted(set(seeds) - set(scores["seed"])):
+        print(f"no scores of seed {', '.join(map(str, lacking))}")
     if not (counts & asked).any():
-        raise ValueError(f"{run.root}: no scores of seeds {list(seeds)} and systems {', '.join(systems)}")
+        held = ", ".join(scores.loc[counts, "system"].unique()) or "nothing but flow scores of OE-DFlow"
+        raise ValueError(
+            f"{run.root}: no scores of {', '.join(systems)}; it holds {held}. Run their notebooks (02 to 05) first"
+        )
     return scores[counts & asked].reset_index(drop=True)
 
 

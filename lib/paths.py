@@ -47,6 +47,11 @@ class Run:
         return self.root / "tables"
 
     @property
+    def refusals(self):
+        """Which submission files could not be written, and why; there only when some could not."""
+        return self.tables / "refused_submissions.txt"
+
+    @property
     def figures(self):
         return self.root / "figures"
 
@@ -66,6 +71,16 @@ def bank_folder(run, data_root, sample_rate, channel):
     root = Path(data_root).resolve()
     key = hashlib.sha256(f"{root}|{sample_rate}|{channel}".encode()).hexdigest()[:8]
     return run.root.parent / "banks" / f"{root.name}-{key}"
+
+
+@contextmanager
+def readable(path, mend):
+    """Turn any failure to read `path` within the block into a ValueError that names it and the mend."""
+    try:
+        yield
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{path}: cannot be read ({reason}); {mend}") from error
 
 
 @contextmanager

@@ -130,8 +130,8 @@ def training_curves(history):
         axis.plot(history["epoch"], history[name], color="#111111", label="training")
         if name == "machine":
             held = history["validation_loss"]
-            axis.plot(history["epoch"], held, color=INK["target"], ls="--", label="held out, t = 1")
-            axis.legend(frameon=False, fontsize=6)
+            axis.plot(history["epoch"], held, color=INK["target"], ls="--", label="held-out clips")
+            axis.legend(frameon=False, fontsize=6, loc="lower center", bbox_to_anchor=(0.5, 1))
         axis.set(xlabel="epoch", ylabel=f"{TERMS[name]} [nats]", ylim=None if name == "flow" else (0, None))
     for axis, name, label in zip(
         axes[-2:], ("embedding_variance", "learning_rate"), ("embedding variance", "learning rate"), strict=True
@@ -142,19 +142,20 @@ def training_curves(history):
     return figure
 
 
-def embedding_map(embeddings):
-    """Clip embeddings on the two principal axes of the training clips, by domain and by the attribute with most values.
+def embedding_map(embeddings, parameter=None):
+    """Clip embeddings on the two principal axes of the training clips, by domain and by an attribute parameter.
 
     Args:
         embeddings: `embeddings.Embeddings`; its validation clips are drawn, or the training clips where there are none.
+        parameter: its name; where the clips do not have it, the one with most values.
     """
     axes_of = PCA(2, random_state=0).fit(_clip_means(embeddings.part("train")))
     held = embeddings.part("validation")
     shown = held if len(held.clips) >= 3 else embeddings.part("train")
     values = attribute_table(shown.clips)
-    parameter = values.nunique().idxmax() if len(values.columns) else None
     hues = {"domain": shown.clips["domain"].to_numpy()}
-    if parameter is not None:
+    if len(values.columns):
+        parameter = parameter if parameter in values else values.nunique().idxmax()
         hues[parameter] = values[parameter].to_numpy()
     points = axes_of.transform(_clip_means(shown))
     figure, panels = plt.subplots(1, len(hues), figsize=(PAGE, 2.6), sharex=True, sharey=True, squeeze=False)
@@ -166,7 +167,8 @@ def embedding_map(embeddings):
             x=points[:, 0], y=points[:, 1], hue=hue, style=hue, hue_order=order, palette=palette, s=22, ax=panel
         )
         panel.legend(title=name, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=6)
-    panels[0, 0].set(xlabel="first principal axis", ylabel="second principal axis")
+        panel.set_xlabel("first principal axis")
+    panels[0, 0].set_ylabel("second principal axis")
     sns.despine(figure)
     return figure
 
@@ -177,11 +179,11 @@ def _clip_means(embeddings):
     return sums / np.bincount(embeddings.clip)[:, None]
 
 
-def score_distributions(scores):
+def score_distributions(scores, threshold=None):
     """Standardised score of every test clip by domain and label, beside the calibration clips.
 
     Args:
-        scores: DataFrame with `part`, `domain`, `label`, `score`, one row a clip.
+        scores: DataFrame with `part`, `domain`, `label`, `score`, one row a clip. threshold: of the decision, or None.
     """
     calibration = scores["part"] == "calibration"
     group = np.where(calibration, "calibration", scores["domain"].replace("", "?"))
@@ -199,6 +201,8 @@ def score_distributions(scores):
         table, **common, ax=axis, palette=INK | {"?": "#CCCCCC"}, fill=False, fliersize=0, linewidth=0.8, gap=0.1
     )
     sns.stripplot(table, **common, ax=axis, palette=INK | {"?": "#CCCCCC"}, dodge=True, size=2, alpha=0.6, legend=False)
+    if threshold is not None:
+        axis.axhline(threshold, color="#999999", lw=0.8, ls="--", zorder=0)
     axis.set(xlabel="", ylabel="anomaly score [calibration sd]")
     axis.legend(title="", frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     sns.despine(figure)

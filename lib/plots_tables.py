@@ -9,6 +9,7 @@ from lib.plots import INK, PAGE
 from lib.systems import BASELINES, ROWS, SUBMITTED
 
 SCORE_NAMES = {"auc_source": "AUC source", "auc_target": "AUC target", "hmean": "harmonic mean with pAUC"}
+LABELS = {2: "AUC of the source domain", 3: "AUC of the target domain", 4: "harmonic mean of AUCs and pAUC"}
 PANELS = 4  # beside each other
 GREY = "#999999"
 _MARKS = {
@@ -43,7 +44,7 @@ def table_figure(evaluation, number, protocol="all", rule="paper", beside_paper=
         axis.set_title(machine, fontsize=7, fontweight="bold" if machine == "overall" else "normal")
     for axis in axes.flat[len(panels) :]:
         axis.remove()
-    _finish(figure, axes, panels, rows, "harmonic mean of AUCs and pAUC [%]" if number == 4 else "AUC [%]")
+    _finish(figure, axes, panels, rows, f"Table {number}: {LABELS[number]} [%], {rule} rule, detectors: {protocol}")
     handles = [plt.Line2D([], [], ls="", label=kind, **_MARKS[kind]) for kind in dict.fromkeys(map(_kind, rows))]
     handles.append(plt.Line2D([], [], color="#111111", lw=0.9, label="95 % interval"))
     if paper is not None and len(paper.index.intersection(rows)):
@@ -113,7 +114,8 @@ def ranking_figure(ranking):
         axis.grid(axis="y", color="#EEEEEE", lw=0.5)
     for axis in axes.flat[len(groups) :]:
         axis.remove()
-    figure.supxlabel("harmonic mean over machines of AUCs and pAUC [%]; filled: in top20", fontsize=7.5)
+    words = "harmonic mean over machines of AUCs and pAUC [%], paper rule; filled: in top20"
+    figure.supxlabel(words, fontsize=7.5)
     return _settled(figure)
 
 
@@ -145,7 +147,8 @@ def effects_figure(effects):
     axes[0, 0].set(yticks=range(len(labels)), yticklabels=[text for text, _ in labels], ylim=(len(labels) - 0.4, -0.6))
     for text, (_, header) in zip(axes[0, 0].get_yticklabels(), labels, strict=True):
         text.set_fontweight("bold" if header else "normal")
-    figure.supxlabel("difference [percent points]: overall with 95 % interval; ticks: single machines", fontsize=7.5)
+    words = "difference [percent points], paper rule: point and 95 % interval over the machines that have a tick"
+    figure.supxlabel(words, fontsize=7.5)
     return _settled(figure)
 
 

@@ -20,7 +20,7 @@ Components = Annotated[tuple[Positive, ...], Field(min_length=1)]
 
 
 class Group(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Data(Group):
@@ -181,6 +181,13 @@ class Settings(Group):
         if self.frontend.window // 2 >= self.segment_samples:
             raise ValueError("frontend.window must be shorter than two segments")
         return self
+
+
+def seed_numbers(text):
+    """Seeds such as "0 1 2 3" → a list of int; ValueError for anything else."""
+    if not all(seed.isascii() and seed.isdecimal() for seed in text.split()):
+        raise ValueError(f"seeds must be whole numbers with spaces between, found {text!r}")
+    return [int(seed) for seed in text.split()]
 
 
 def load_settings(preset):

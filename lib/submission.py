@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lib.metrics import decision_scores
-from lib.paths import whole_file
+from lib.paths import whole_file, write_text
 from lib.scoring import decision_threshold
 
 KINDS = ("anomaly_score", "decision_result")
@@ -37,14 +37,14 @@ def decisions(rows, quantile):
 
 
 def export(rows, dataset, run, team, quantile):
-    """Write the files of every row and machine; a refused one stops no other, and its files of an earlier run go.
+    """Write the files of every row and machine; a refused one stops no other. Files that an earlier call left go.
 
     Args:
         rows: as `ensembles.add_submitted`; protocol `all` is written. dataset: `dcase.Dataset` that was scored.
         run: `paths.Run`. team: folder of the files. quantile: of `scoring.decision_threshold`.
 
     Returns:
-        The written paths and a list of refusals (text).
+        The written paths and a list of refusals (text), which stand in `Run.refusals`, too.
     """
     written, refusals = [], []
     for (system, machine), clips in rows[rows["protocol"] == "all"].groupby(["system", "machine"], sort=False):
@@ -53,15 +53,18 @@ def export(rows, dataset, run, team, quantile):
             files = submission(clips, index, quantile)
         except ValueError as error:
             refusals.append(f"{system}, {machine}: {error}")
-            files = dict.fromkeys((kind, section) for kind in KINDS for section in index["section"])
+            continue
         for (kind, section), text in files.items():
             path = run.submission(team, system, kind, machine, section)
-            if text is None:
-                path.unlink(missing_ok=True)
-                continue
             with whole_file(path, sync=False) as temporary:
                 temporary.write_text(text, encoding="utf-8")
             written.append(path)
+    for kind in KINDS:
+        for old in set((run.root / "teams" / team).glob(f"*/{kind}_*.csv")) - set(written):
+            old.unlink()
+    run.refusals.unlink(missing_ok=True)
+    if refusals:
+        write_text(run.refusals, "\n".join(refusals) + "\n")
     return written, refusals
 
 
@@ -83,6 +86,8 @@ def submission(clips, index, quantile):
     table = table[(table["count"] == clips["seed"].nunique()) & np.isfinite(table["mean"])]
     test, calibration = (table[table["part"] == part].set_index("clip")["mean"] for part in ("test", "calibration"))
     expected = set(index["stem"])
+    if expected.isdisjoint(test.index):
+        raise ValueError("not written: no test clip has a score; were the scores made from another data root?")
     for odd, what, mend in (
         (expected - set(test.index), "no score for", "see problems.csv, mend or remove these recordings, score again"),
         (set(test.index) - expected, "no recording for", "put it back under the data root, or score the machine again"),

@@ -14,13 +14,14 @@ from lib.extractor import DIMENSIONS, MachineModel
 from lib.flow import Flow
 from lib.frontend import Cuts, spectrograms
 from lib.losses import machine_loss, total_loss
-from lib.paths import whole_file, write_text
+from lib.paths import readable, whole_file, write_text
 from lib.progress import progress
 from lib.settings import Settings
 from lib.systems import find_system
 
 FLOW_EPS = 1e-12  # of AdamW, for the flow's weights
 COLLAPSE = 1e-2  # of the first epoch's embedding variance
+RETRAIN = "delete it and run its training notebook (03 or 04) again"
 
 
 def pick_device():
@@ -145,7 +146,8 @@ class Trainer:
             sums = {name: sums.get(name, 0.0) + value for name, value in terms.items()}
         means = {name: float(value) / steps for name, value in sums.items()}
         if not np.isfinite(means["loss"]):
-            raise ValueError(f"the loss became {means['loss']} in epoch {epoch + 1}; lower training.learning_rate")
+            rate = "training.learning_rate" if self.model.flow is None else "joint.learning_rate or flow.weight"
+            raise ValueError(f"the loss became {means['loss']} in epoch {epoch + 1}; lower {rate}")
         speed = steps * self.training.batch / (time.perf_counter() - begin)
         return {"epoch": epoch + 1, **means, **self._validate(), "learning_rate": rate, "clips_per_second": speed}
 
@@ -189,10 +191,12 @@ class Trainer:
             return
         try:
             state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+            recipe = state["recipe"]
         except Exception as error:
-            print(f"{self.checkpoint}: cannot be read ({error}); training from the beginning")
+            reason = str(error).splitlines()[0][:100]
+            print(f"{self.checkpoint}: cannot be read ({reason}); training from the beginning")
             return
-        if state["recipe"] != self.recipe:
+        if recipe != self.recipe:
             print(f"{self.checkpoint}: other settings or data; training from the beginning")
             return
         self.model.load_state_dict(state["model"])
@@ -236,9 +240,11 @@ def load_trained(folder, device):
     """
     if not (folder / "model.safetensors").exists():
         raise ValueError(f"{folder}: no trained model; run its training notebook (03 or 04) first")
-    facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    with readable(folder / "model.json", RETRAIN):
+        facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     settings, labels = Settings.model_validate(facts["settings"]), Labels(**facts["labels"])
     offline = settings.model_copy(update={"extractor": settings.extractor.model_copy(update={"pretrained": False})})
     model = build_model(offline, find_system(facts["system"]), labels, device)
-    load_model(model, str(folder / "model.safetensors"), device=str(device))
+    with readable(folder / "model.safetensors", RETRAIN):
+        load_model(model, str(folder / "model.safetensors"), device=str(device))
     return model.eval(), facts

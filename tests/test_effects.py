@@ -68,7 +68,7 @@ def test_weighting_is_seen_on_weighted_machines_alone():
     plain = [long_form(CLIPS, -PERFECT, machine=machine) for machine in ("fan", "ToyCar")]
     weighted = [long_form(CLIPS, PERFECT, machine=machine, aggregator="weighted") for machine in ("fan", "ToyCar")]
     table = evaluated(*plain, *weighted)
-    assert set(table["effect"]) == {"weighted mean"} and set(table["machine"]) == {"ToyCar", "overall"}
+    assert set(table["effect"]) == {"weighted − plain mean"} and set(table["machine"]) == {"ToyCar", "overall"}
     assert np.allclose(table.loc[table["score"] != "hmean", "difference"], 100)
 
 
@@ -76,7 +76,7 @@ def test_fit_sets_are_told_apart():
     sides = {"source": -PERFECT, "source+target": PERFECT, "pseudo_target": -PERFECT}
     table = evaluated(*(long_form(CLIPS, values, fit_set=fit_set) for fit_set, values in sides.items()))
     found = table[(table["score"] == "auc_target") & (table["machine"] == "fan")].set_index("effect")["difference"]
-    assert found.to_dict() == {"fitted on pseudo-target": 0, "fitted on source + target": 100}
+    assert found.to_dict() == {"fitted on pseudo-target − on source": 0, "fitted on source + target − on source": 100}
 
 
 def test_seeds_are_paired_one_by_one():
@@ -92,7 +92,10 @@ def test_seeds_are_paired_one_by_one():
 
 
 def test_an_effect_without_both_sides_is_left_out():
-    assert set(evaluated(made(systems=("OE",)))["effect"]) == {"weighted mean", "fitted on source + target"}
+    assert set(evaluated(made(systems=("OE",)))["effect"]) == {
+        "weighted − plain mean",
+        "fitted on source + target − on source",
+    }
     scores = made(systems=("OE", "OE-DFlow"), lacking={"fan": ("OE-DFlow",)})
     assert set(evaluated(scores)["system"]) == {"OE", "OE-DFlow"}
     unlabelled = made().assign(label="")

@@ -170,7 +170,7 @@ def test_real_clips_at_smoke_scale(real_root, tmp_path):
         ),
         (["--preset", "smoke", "--data", "/nowhere"], "/nowhere: no such folder"),
         (["--preset", "smoke", "--run", "/dev/null/run"], "choose another run folder (RUN)"),
-        (["--preset", "smoke", "--seeds", "one"], "seeds must be whole numbers, found 'one'"),
+        (["--preset", "smoke", "--seeds", "one"], "seeds must be whole numbers with spaces between, found 'one'"),
     ],
 )
 def test_wrong_arguments_of_a_batch(arguments, message, tmp_path):
