@@ -65,6 +65,9 @@ class Training(Group):
     )
     mixup: bool = True  # of waveforms (4.2)
     mixup_alpha: Annotated[float, Field(gt=0)] = 0.2  # λ ~ Beta(α, α)
+    batchnorm_batches: Annotated[int, Field(ge=0)] = (
+        0  # that BatchNorm's statistics are taken from at the end; 0: as is
+    )
     checkpoint_epochs: Positive = 1  # epochs between two checkpoints
     precision: Literal["auto", "bf16", "fp32"] = "auto"  # auto: bf16 where the hardware has it
 

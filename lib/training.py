@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import load_model, save_model
+from torch.optim.swa_utils import update_bn
 
 from lib.attributes import Labels
 from lib.extractor import DIMENSIONS, MachineModel
@@ -131,6 +132,8 @@ class Trainer:
             self._report_collapse()
             if (epoch + 1) % self.training.checkpoint_epochs == 0 or epoch + 1 == last:
                 self._save()
+        if last == self.training.epochs and self.training.batchnorm_batches:
+            self._estimate_batchnorm()
         return pd.DataFrame(self.history)
 
     def _epoch(self, epoch):
@@ -150,6 +153,14 @@ class Trainer:
             raise ValueError(f"the loss became {means['loss']} in epoch {epoch + 1}; lower {rate}")
         speed = steps * self.training.batch / (time.perf_counter() - begin)
         return {"epoch": epoch + 1, **means, **self._validate(), "learning_rate": rate, "clips_per_second": speed}
+
+    def _estimate_batchnorm(self):
+        """Take BatchNorm's statistics from new batches: after few steps its moving averages lag behind the weights."""
+        drawn = (self.batches.draw(self.batches.steps - 1) for _ in range(self.training.batchnorm_batches))
+        inputs = (batch.spectrograms(self.samples, self.mel, self.batches.segment) for batch in drawn)
+        update_bn(inputs, self.model.extractor)
+        self.history[-1] |= self._validate()
+        print("BatchNorm estimated anew:", _epoch_line(self.history[-1], self.training.epochs), flush=True)
 
     @torch.no_grad()
     def _validate(self):

@@ -310,6 +310,23 @@ def test_a_run_without_scores(run):
         ensembles.read_scores(run, ["fan"])
 
 
+def test_a_damaged_file_is_named_with_the_mend(run):
+    path = run.trained("fan", "OE") / "detector_scores.parquet"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"broken")
+    with pytest.raises(ValueError, match=f"{path}: cannot be read .*; delete it and run the notebook that wrote it"):
+        ensembles.read_scores(run, ["fan"])
+
+
+def test_a_seed_that_is_not_there_is_said(run, capsys):
+    path = run.trained("fan", "OE") / "detector_scores.parquet"
+    path.parent.mkdir(parents=True)
+    scores = made(systems=("OE",))
+    scores.to_parquet(path)
+    ensembles.read_scores(run, ["fan"], seeds=[int(scores["seed"].iloc[0]), 7])
+    assert "no scores of seed 7" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "machines", [("fan",), ("bearing", "fan", "gearbox", "slider", "valve", "ToyCar", "ToyTrain", "shaker")]
 )

@@ -153,3 +153,13 @@ def test_domain_invariant_latent_on_made_data():
         return max(means) - min(means)
 
     assert spread(flow) < 0.5 * spread(fitted_flow(False, feature_map, None))
+
+
+def test_the_grey_reference_of_z_d_stands_at_kv():
+    from lib.plots_flow import latent_histograms
+
+    draw, kv = np.random.default_rng(0), np.repeat([-10.0, 10.0], 4)
+    z_d = draw.standard_normal((8, 2, 3, 3)) + kv[:, None, None, None]
+    figure = latent_histograms(draw.standard_normal((8, 4, 3, 3)), np.repeat("normal", 8), z_d, kv)
+    outlines = [fill.get_paths()[0].vertices for fill in figure.axes[1].collections]
+    assert [o[o[:, 1].argmax(), 0] for o in outlines] == pytest.approx([-10, 10], abs=0.1)

@@ -140,3 +140,17 @@ def test_unlabelled_clips_get_a_threshold_and_no_quality():
     scores["label"] = np.where(scores["part"] == "test", "", scores["label"])
     decided = submission.decisions(rows_of(scores, systems=()), 0.9)
     assert decided["threshold"].notna().all() and decided["precision"].isna().all() and len(decided) == 2
+
+
+def test_files_of_rows_that_are_gone_go_and_refusals_are_kept(tmp_path, run):
+    data = dataset(tmp_path / "data", STEMS)
+    both = pd.concat([row(SCORES), row(SCORES, system="OE-Flow")])
+    written, _ = submission.export(both, data, run, "team", 0.9)
+    assert len(written) == 4 and not run.refusals.exists()
+    written, refusals = submission.export(row(dict(list(SCORES.items())[:3])), data, run, "team", 0.9)
+    assert not written and not list((run.root / "teams").rglob("*.csv"))
+    assert run.refusals.read_text().splitlines() == refusals and "OE, fan: not written" in refusals[0]
+    other = row({f"other_{i}": 0.5 for i in range(4)})
+    assert "another data root" in submission.export(other, data, run, "team", 0.9)[1][0]
+    submission.export(row(SCORES), data, run, "team", 0.9)
+    assert not run.refusals.exists()

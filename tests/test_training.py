@@ -72,6 +72,25 @@ def test_resumed_run_gives_the_same_weights(machine, tmp_path, capsys, system, p
     assert again.drop(columns="clips_per_second").equals(history.drop(columns="clips_per_second"))
 
 
+def test_batchnorm_is_estimated_anew(machine, tmp_path):
+    """At the end its mean is that of the last weights on new batches, here by a plain loop."""
+    training_ = SETTINGS.training.model_copy(update={"batchnorm_batches": 3})
+    made = trainer(machine, tmp_path / "a", settings=SETTINGS.model_copy(update={"training": training_}))
+    made.run()
+    plain, means = trainer(machine, tmp_path / "b"), []
+    plain.run()
+    plain.model.train().extractor.network.bn1.register_forward_pre_hook(
+        lambda _, inputs: means.append(inputs[0].mean((0, 2, 3)))
+    )
+    for _ in range(3):
+        batch = plain.batches.draw(plain.batches.steps - 1)
+        plain.model.extractor(batch.spectrograms(plain.samples, plain.mel, plain.batches.segment))
+    found = made.model.extractor.network.bn1.running_mean
+    assert torch.allclose(found, torch.stack(means).mean(0), atol=1e-5)
+    assert (made.model.extractor.network.conv1.weight == plain.model.extractor.network.conv1.weight).all()
+    assert made.history[-1]["embedding_variance"] != plain.history[-1]["embedding_variance"]
+
+
 def test_checkpoint_of_another_recipe_or_damaged_is_not_resumed(machine, tmp_path, capsys):
     trainer(machine, tmp_path).run(epochs=1)
     trainer(machine, tmp_path, recipe="other").run(epochs=1)
