@@ -86,6 +86,7 @@ def run_notebook(notebook, executed, parameters):
         parameters,
         kernel_name="python3",
         progress_bar=False,
+        shutdown_kernel="immediate",  # nothing is left to do in it, and a graceful end takes a second
         log_output=True,
         extra_arguments=["--IPKernelApp.log_level=50"],  # a kernel warns of its own loopback ports at every start
     )
