@@ -54,7 +54,7 @@ EFFECTS = (
     _between("attribute task", "Serial-OE", "OE", "fitted"),
     *(Effect("weighted − plain mean", s, Side(s, "every", "weighted"), Side(s, "every", "plain")) for s in SYSTEMS),
     *(
-        Effect(f"fitted on {words} − on source", s.name, Side(s.name, fit_set), Side(s.name, "source"))
+        Effect(f"{words} − source fit", s.name, Side(s.name, fit_set), Side(s.name, "source"))
         for fit_set, words in (("pseudo_target", "pseudo-target"), ("source+target", "source + target"))
         for s in SYSTEMS.values()
         if s.families

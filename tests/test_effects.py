@@ -76,7 +76,7 @@ def test_fit_sets_are_told_apart():
     sides = {"source": -PERFECT, "source+target": PERFECT, "pseudo_target": -PERFECT}
     table = evaluated(*(long_form(CLIPS, values, fit_set=fit_set) for fit_set, values in sides.items()))
     found = table[(table["score"] == "auc_target") & (table["machine"] == "fan")].set_index("effect")["difference"]
-    assert found.to_dict() == {"fitted on pseudo-target − on source": 0, "fitted on source + target − on source": 100}
+    assert found.to_dict() == {"pseudo-target − source fit": 0, "source + target − source fit": 100}
 
 
 def test_seeds_are_paired_one_by_one():
@@ -94,7 +94,7 @@ def test_seeds_are_paired_one_by_one():
 def test_an_effect_without_both_sides_is_left_out():
     assert set(evaluated(made(systems=("OE",)))["effect"]) == {
         "weighted − plain mean",
-        "fitted on source + target − on source",
+        "source + target − source fit",
     }
     scores = made(systems=("OE", "OE-DFlow"), lacking={"fan": ("OE-DFlow",)})
     assert set(evaluated(scores)["system"]) == {"OE", "OE-DFlow"}
