@@ -149,8 +149,8 @@ class Trainer:
             sums = {name: sums.get(name, 0.0) + value for name, value in terms.items()}
         means = {name: float(value) / steps for name, value in sums.items()}
         if not np.isfinite(means["loss"]):
-            rate = "training.learning_rate" if self.model.flow is None else "joint.learning_rate or flow.weight"
-            raise ValueError(f"the loss became {means['loss']} in epoch {epoch + 1}; lower {rate}")
+            cause = "training.learning_rate" if self.model.flow is None else "joint.learning_rate or flow.weight"
+            raise ValueError(f"the loss became {means['loss']} in epoch {epoch + 1}; lower {cause}")
         speed = steps * self.training.batch / (time.perf_counter() - begin)
         return {"epoch": epoch + 1, **means, **self._validate(), "learning_rate": rate, "clips_per_second": speed}
 
@@ -201,11 +201,11 @@ class Trainer:
         if self.history or not self.checkpoint.exists():
             return
         try:
-            state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-            recipe = state["recipe"]
-        except Exception as error:
-            reason = str(error).splitlines()[0][:100]
-            print(f"{self.checkpoint}: cannot be read ({reason}); training from the beginning")
+            with readable(self.checkpoint, "training from the beginning"):
+                state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+                recipe = state["recipe"]
+        except ValueError as error:
+            print(error)
             return
         if recipe != self.recipe:
             print(f"{self.checkpoint}: other settings or data; training from the beginning")

@@ -74,8 +74,8 @@ def test_resumed_run_gives_the_same_weights(machine, tmp_path, capsys, system, p
 
 def test_batchnorm_is_estimated_anew(machine, tmp_path):
     """At the end its mean is that of the last weights on new batches, here by a plain loop."""
-    training_ = SETTINGS.training.model_copy(update={"batchnorm_batches": 3})
-    made = trainer(machine, tmp_path / "a", settings=SETTINGS.model_copy(update={"training": training_}))
+    schedule = SETTINGS.training.model_copy(update={"batchnorm_batches": 3})
+    made = trainer(machine, tmp_path / "a", settings=SETTINGS.model_copy(update={"training": schedule}))
     made.run()
     plain, means = trainer(machine, tmp_path / "b"), []
     plain.run()
