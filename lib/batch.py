@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from lib import paths
-from lib.dcase import Dataset
+from lib.recordings.dcase import Dataset
 from lib.run import choose_machines
 from lib.settings import load_settings, seed_numbers
 

@@ -11,8 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lib import paths
-from lib.dcase import DEVELOPMENT_MACHINES
-from lib.systems import BASELINES, SYSTEMS, find_system
+from lib.systems import BASELINES, DEVELOPMENT_MACHINES, SYSTEMS, find_system
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -130,7 +129,7 @@ class Evaluation(Group):
 
 
 class Demo(Group):
-    """How much demo data `lib.synthetic` makes, for a data root that is not there."""
+    """How much demo data `lib.demo` makes, for a data root that is not there."""
 
     machines: Annotated[tuple[str, ...], Field(min_length=1)] = DEVELOPMENT_MACHINES
     source_clips: Positive = 60  # training clips a machine
@@ -143,6 +142,7 @@ class Settings(Group):
     systems: Annotated[tuple[str, ...], Field(min_length=1)] = tuple(SYSTEMS)
     baselines: bool = True  # whether the autoencoder is run, too
     team: Annotated[str, Field(pattern=r"^[\w-]+$")] = "oe_flow"  # folder of the submission files
+    threads: Positive = 1  # CPU threads of a notebook: its numbers follow them, and nothing else that is counted
     data: Data = Data()
     frontend: Frontend = Frontend()
     extractor: Extractor = Extractor()

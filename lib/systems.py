@@ -1,6 +1,11 @@
-"""Table 1 as data: what each system trains and which detectors score its clips. A new system is one more row."""
+"""The paper's machines and Table 1 as data: what each system trains and which detectors score its clips.
+
+A new system is one more row.
+"""
 
 from dataclasses import dataclass
+
+DEVELOPMENT_MACHINES = ("bearing", "fan", "gearbox", "slider", "valve", "ToyCar", "ToyTrain")  # of Tables 2–4
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,11 @@ class System:
     def families(self):
         """The detectors that are fitted on embeddings (05_inlier_fitting)."""
         return tuple(name for name in self.detectors if name != "flow")
+
+    @property
+    def notebook(self):
+        """The notebook that trains it."""
+        return "04_joint_flow_training" if self.latent else "03_oe_training"
 
     @property
     def per_parameter(self):
@@ -69,6 +79,5 @@ def find_system(name, flow=None):
     if name not in SYSTEMS:
         raise ValueError(f"unknown system {name!r}; known: {', '.join(allowed)}")
     if name not in allowed:
-        other = "03_oe_training" if flow else "04_joint_flow_training"
-        raise ValueError(f"{name} is trained by notebook {other}; this one trains {', '.join(allowed)}")
+        raise ValueError(f"{name} is trained by {SYSTEMS[name].notebook}; this notebook trains {', '.join(allowed)}")
     return SYSTEMS[name]

@@ -3,20 +3,8 @@
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
-
-RATE = 16000
-
-
-def write_noise(path, seconds=1.0, seed=0, rate=RATE, level=0.1, channels=1):
-    """Write a clip of white noise; returns its int16 samples, (n,) or (n, channels)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    noise = np.random.default_rng(seed).standard_normal((round(seconds * rate), channels)).squeeze() * level
-    samples = np.clip(noise * 32768, -32768, 32767).astype(np.int16)
-    soundfile.write(path, samples, rate)
-    return samples
+from makers import write_noise
 
 
 @pytest.fixture

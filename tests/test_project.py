@@ -32,7 +32,7 @@ def test_readme_names_files_that_exist():
 
 
 def test_torchvision_imports_with_a_cpu_torch():
-    from lib.torchvision_pair import SCHEMAS, import_torchvision, timm
+    from lib.network.torchvision_pair import SCHEMAS, import_torchvision, timm
 
     assert import_torchvision() is None  # the second time there is nothing left to mend
     assert timm.create_model("resnet18", num_classes=0) is not None
@@ -44,7 +44,7 @@ def test_torchvision_imports_with_a_cpu_torch():
 def test_torchvision_is_mended_only_when_it_is_that(message, monkeypatch):
     import builtins
 
-    from lib import torchvision_pair
+    from lib.network import torchvision_pair
 
     real, attempts, declared = builtins.__import__, [], []
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
-from conftest import write_noise
+from makers import write_noise
 
 from lib import paths, run
 from lib.settings import load_settings

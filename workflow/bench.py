@@ -20,17 +20,18 @@ from sklearn.covariance import ledoit_wolf
 from sklearn.neighbors import NearestNeighbors
 from torch.utils.data import DataLoader, TensorDataset
 
-from lib import autoencoder, training
-from lib.attributes import Labels
-from lib.batches import BalancedBatches
-from lib.clips import ClipBank
-from lib.embeddings import Embeddings
-from lib.frontend import MelSpectrogram
-from lib.inliers import GMM, KNN
-from lib.losses import term_weights
-from lib.metrics import machine_scores
+from lib.detection.detectors import fit_sets
+from lib.detection.inliers import GMM, KNN
+from lib.detection.metrics import machine_scores
+from lib.detection.scoring import clip_scores
+from lib.network import autoencoder, device, training
+from lib.network.batches import BalancedBatches
+from lib.network.embeddings import Embeddings
+from lib.network.frontend import MelSpectrogram
+from lib.network.losses import term_weights
 from lib.paths import OUTPUTS, Run
-from lib.scoring import clip_scores, fit_sets
+from lib.recordings.attributes import Labels
+from lib.recordings.clips import ClipBank
 from lib.settings import Settings
 from lib.systems import SYSTEMS
 
@@ -83,7 +84,7 @@ class Training:
         self.frames = self.mel.frames(self.segment)
         self.model = training.build_model(settings, system, Labels(), device)
         self.optimizer = training.build_optimizer(self.model, schedule.learning_rate)
-        self.weights, self.precision = term_weights(system, settings), training.pick_precision("auto", device)
+        self.weights, self.precision = term_weights(system, settings), device.pick_precision("auto", device)
         self.at = self.batches.steps - 1 if late else 0  # at the end every batch is mixed
         self.fixed = self.batches.draw(self.at)
         self.random = torch.rand(128, 1, settings.frontend.mels, self.frames)
@@ -262,7 +263,7 @@ def bench_autoencoder(epochs=5):
     features = time.perf_counter() - begin
     networks = []
     for _ in range(2):
-        training.seed_everything(0)
+        device.seed_everything(0)
         networks.append(autoencoder.build_network(settings))
     floors = []
 

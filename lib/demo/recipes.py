@@ -1,0 +1,104 @@
+"""The levers of the demo data: how each machine runs, what breaks and how badly, how loud the factory is."""
+
+import itertools
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How hard a machine is.
+
+    Attributes:
+        source, target: values of each attribute; a clip has one of their combinations.
+        faults: kind → (weakest, strongest) severity, drawn log-uniformly; every kind is as frequent.
+        snr: dB, machine over factory noise in source and target, ± 1.5 dB from clip to clip.
+        shift: dB, deviation of the target's recording path (place, microphone) from the source's.
+        surroundings: source's and target's background, by name in `sounds.BACKGROUNDS`.
+        seconds: length of a clip.
+    """
+
+    source: dict
+    target: dict
+    faults: dict
+    snr: tuple
+    shift: float
+    surroundings: tuple
+    seconds: float = 10.0
+
+
+RECIPES = {
+    "bearing": Recipe(
+        source={"vel": ("9", "16", "21"), "loc": ("A", "B")},
+        target={"vel": ("6", "26"), "loc": ("C", "D")},
+        faults={"outer race": (0.1, 2.0), "inner race": (0.1, 2.0), "cage": (0.4, 5.0), "dry": (0.03, 0.4)},
+        snr=(3, 1), shift=2, surroundings=("hall", "press"),
+    ),
+    "fan": Recipe(
+        source={"m-n": ("W", "X")},
+        target={"m-n": ("Y", "Z")},
+        faults={"unbalance": (0.3, 3.0), "blade": (0.3, 3.0), "clogged": (0.1, 1.0), "rubbing": (0.2, 3.0)},
+        snr=(5, 4), shift=2, surroundings=("hall", "yard"),
+    ),
+    "gearbox": Recipe(
+        source={"volt": ("1.0", "1.5", "2.0"), "wt": ("0", "50")},
+        target={"volt": ("1.3", "2.5"), "wt": ("100", "150")},
+        faults={"wear": (0.2, 2.0), "eccentric": (0.1, 0.9), "chipped": (0.2, 3.0), "backlash": (0.04, 0.6)},
+        snr=(3, -1), shift=2, surroundings=("press", "hall"),
+    ),
+    "slider": Recipe(
+        source={"vel": ("200", "300"), "ac": ("0.03", "0.11")},
+        target={"vel": ("400", "500"), "ac": ("0.07", "0.20")},
+        faults={"loose": (0.5, 6.0), "rail": (0.5, 6.0), "bent screw": (0.2, 0.95), "dry": (0.05, 1.0)},
+        snr=(5, 1), shift=3, surroundings=("press", "vent"),
+    ),
+    "valve": Recipe(
+        source={"pat": ("00", "01")},
+        target={"pat": ("02", "03")},
+        faults={
+            "stuck": (0.1, 0.8), "late": (0.2, 2.0), "weak": (0.1, 0.9), "leak": (0.02, 0.4),
+            "bounce": (0.3, 3.0),
+        },
+        snr=(3, 2), shift=2, surroundings=("vent", "hall"),
+    ),
+    "ToyCar": Recipe(
+        source={"car": ("B1", "B2", "C1"), "spd": ("31V", "40V"), "mic": ("1",)},
+        target={"car": ("A1", "E1"), "spd": ("28V", "37V"), "mic": ("2",)},
+        faults={
+            "bent shaft": (0.1, 0.9), "loose gear": (0.1, 2.0), "flat tyre": (0.2, 3.0),
+            "voltage up": (0.02, 0.15), "voltage down": (0.02, 0.15), "overcharge": (0.02, 0.2),
+        },
+        snr=(6, 2), shift=4, surroundings=("yard", "yard"), seconds=12.0,
+    ),
+    "ToyTrain": Recipe(
+        source={"car": ("C1", "C2", "D1"), "spd": ("7", "10"), "mic": ("1",)},
+        target={"car": ("A1", "B2"), "spd": ("5", "9"), "mic": ("2",)},
+        faults={
+            "broken shaft": (0.1, 0.9), "joint": (0.8, 6.0), "flat wheel": (0.2, 2.0),
+            "voltage up": (0.02, 0.15), "voltage down": (0.02, 0.15), "overcharge": (0.02, 0.2),
+        },
+        snr=(7, 4), shift=4, surroundings=("vent", "vent"), seconds=12.0,
+    ),
+}  # fmt: skip
+
+
+def recipe_of(machine):
+    """The machine's `Recipe`; ValueError for an unknown one."""
+    if machine not in RECIPES:
+        raise ValueError(f"unknown machine {machine!r}; the demo data has {', '.join(RECIPES)}")
+    return RECIPES[machine]
+
+
+def combinations(machine, domain):
+    """The joint attributes of a domain, a list of {key: value}, which its clips take in turn."""
+    values = getattr(recipe_of(machine), domain)
+    return [dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values())]
+
+
+def check(machine, attributes, domain):
+    """ValueError for a domain, a key or a value that the machine does not have."""
+    recipe = recipe_of(machine)
+    if domain not in ("source", "target"):
+        raise ValueError(f"unknown domain {domain!r}; allowed: source, target")
+    allowed = {key: recipe.source[key] + recipe.target[key] for key in recipe.source}
+    if attributes.keys() != allowed.keys() or any(attributes[key] not in allowed[key] for key in allowed):
+        raise ValueError(f"{machine} cannot run at {dict(attributes)}; allowed: {allowed}")

@@ -1,0 +1,163 @@
+"""From segment scores to clip scores (Eq. 4), their standardisation by calibration clips, and decisions.
+
+Scores of a flow and of the baselines, which need no further fitting, are made here; GMM and KNN in `detectors`.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy.stats import gamma
+
+from lib.systems import BASELINES
+
+AGGREGATORS = ("plain", "weighted")
+
+
+def clip_scores(segment_scores, clip, weights=None):
+    """Aggregate segment scores into clip scores (the paper's 𝒜, Eq. 4 and Sec. 3.2).
+
+    Args:
+        segment_scores: (segments,) anomaly scores, larger is more anomalous.
+        clip: (segments,) which clip each belongs to, 0 … clips − 1.
+        weights: (segments,) power weights, each clip's summing to 1; None takes the plain mean.
+
+    Returns:
+        (clips,) anomaly scores.
+
+    Raises:
+        ValueError: a clip's weights do not sum to 1.
+    """
+    if weights is None:
+        return np.bincount(clip, segment_scores) / np.bincount(clip)
+    totals = np.bincount(clip, weights)
+    if not np.allclose(totals, 1, atol=1e-6):
+        raise ValueError(f"the weights of a clip must sum to 1; found {totals[np.argmax(np.abs(totals - 1))]:.6f}")
+    return np.bincount(clip, np.asarray(segment_scores) * weights)
+
+
+def reference_part(inliers):
+    """The part whose mean and deviation standardise scores: "calibration", or "test" where the settings say so."""
+    return "test" if inliers.calibration == "test" else "calibration"
+
+
+def flow_scores(embeddings, inliers):
+    """Clip scores of a flow (Sec. 3): its map's mean over frequency, (weighted) mean over time and segments.
+
+    Calibrated like the other detectors, but a flow cannot be fitted again for each fold: with too few validation clips
+    (or `fit_on` "all") its calibration clips are the ones it was trained on.
+
+    Args:
+        embeddings: `Embeddings` with score maps, of the train, validation and test clips. inliers: `settings.Inliers`.
+
+    Returns:
+        DataFrame as `score_machine`'s scores, detector "flow"; empty when it scores all calibration clips the same.
+    """
+    everything = inliers.fit_on == "all"
+    held = embeddings.part("validation")
+    if everything or len(held.clips) < inliers.calibration_minimum:
+        held = embeddings.part("train", "validation") if everything else embeddings.part("train")
+        print("flow: calibrated on clips that it was trained on, like the detectors of this machine on training clips")
+    tables = []
+    for part, table in (("test", embeddings.part("test")), ("calibration", held)):
+        clips = table.clips[["stem", "domain", "label"]].rename(columns={"stem": "clip"})
+        clips = clips.assign(detector="flow", fit_set="", part=part)
+        columns, owner = table.maps.mean(axis=1), np.repeat(table.clip, table.maps.shape[2])  # (segments, width)
+        for aggregator, weights in (("plain", None), ("weighted", table.columns.ravel())):
+            tables.append(clips.assign(aggregator=aggregator, score=clip_scores(columns.ravel(), owner, weights)))
+    return standardize(pd.concat(tables, ignore_index=True), reference_part(inliers))
+
+
+def baseline_scores(scores, clips, inliers):
+    """Clip scores of the autoencoder's modes, standardised: the baselines' rows.
+
+    The calibration clips are the training clips, which the autoencoder was fitted on, as in the organisers' code.
+
+    Args:
+        scores: {mode: (clips,)} in the order of `systems.BASELINES`, as `autoencoder.Baseline.scores`.
+        clips: rows of the bank's index. inliers: `settings.Inliers`.
+
+    Returns:
+        DataFrame as `score_machine`'s scores, with `system` and `parameter`; a detector is a mode.
+
+    Raises:
+        ValueError: no test clips, or neither mode's scores vary.
+    """
+    if not (clips["split"] == "test").any():
+        raise ValueError("no usable test clips to score; see problems.csv of 01_data_audit")
+    table = clips[["stem", "domain", "label"]].rename(columns={"stem": "clip"})
+    table = table.assign(fit_set="", aggregator="plain", part=clips["split"].replace("train", "calibration"))
+    modes = [
+        table.assign(detector=mode, system=system, parameter="all", score=score)
+        for system, (mode, score) in zip(BASELINES, scores.items(), strict=True)
+    ]
+    found = standardize(pd.concat(modes, ignore_index=True), reference_part(inliers))
+    if found.empty:
+        raise ValueError("both modes score all clips the same; are the clips silent? See problems.csv")
+    return found
+
+
+def clip_map(maps, starts, segment, length):
+    """One score map of a clip from the maps of its overlapping segments, averaged where they overlap.
+
+    Args:
+        maps: (segments, height, width) as `Embeddings.maps` of the clip. starts: (segments,) first samples, as
+            `frontend.segment_starts`. segment, length: samples of a segment and of the clip.
+
+    Returns:
+        (height, columns) nats, with columns of about segment / width samples each.
+    """
+    height, width = maps.shape[1:]
+    columns = max(1, round(width * length / segment))
+    centres = (np.arange(columns) + 0.5) * length / columns
+    total, heard = np.zeros((height, columns)), np.zeros(columns)
+    for score, start in zip(maps, starts, strict=True):
+        inside = (centres >= start) & (centres < start + segment)
+        total[:, inside] += score[:, ((centres[inside] - start) * width // segment).astype(int)]
+        heard += inside
+    return total / heard
+
+
+def standardize(scores, part):
+    """Add `mean`, `deviation` (over the clips of `part`) and `standardized` to each detector's rows.
+
+    A detector whose scores there do not vary, or that could not score all of those clips, is dropped with a line.
+    """
+    keys = ["detector", "fit_set", "aggregator"]
+    groups = scores[scores["part"] == part].groupby(keys)["score"]
+    reference = pd.DataFrame({"mean": groups.mean(), "deviation": groups.std(ddof=0), "clips": groups.size()})
+    scores = scores.merge(reference, left_on=keys, right_index=True, how="left")
+    varies = scores["deviation"] > 1e-12 * np.maximum(scores["mean"].abs(), 1e-12)
+    whole = scores["clips"] == scores.loc[scores["part"] == part, "clip"].nunique()
+    for wrong, reason in (
+        (~whole, f"could not score all {part} clips"),
+        (whole & ~varies, f"scores all {part} clips the same"),
+    ):
+        for row in scores[wrong].drop_duplicates(keys).itertuples():
+            print(f"{row.detector} on {row.fit_set} ({row.aggregator}) {reason}; dropped")
+    scores = scores[whole & varies].drop(columns="clips").reset_index(drop=True)
+    return scores.assign(standardized=(scores["score"] - scores["mean"]) / scores["deviation"])
+
+
+def decision_threshold(scores, quantile=0.9):
+    """Threshold above which a clip is called anomalous.
+
+    The quantile of a gamma distribution fitted by maximum likelihood, its location fixed at min − 0.01·sd; where that
+    fails or all scores are tied, the empirical quantile.
+
+    Args:
+        scores: (clips,) calibration scores. quantile: 0.9 in the challenge's baseline.
+
+    Returns:
+        threshold, "gamma" or "empirical".
+    """
+    scores = np.asarray(scores, float)
+    spread = scores.std()
+    if len(scores) < 2 or not spread > 1e-12 * max(abs(scores).max(), 1e-12):
+        return float(np.quantile(scores, quantile)), "empirical"
+    try:
+        shape, location, scale = gamma.fit(scores, floc=scores.min() - 0.01 * spread)
+        threshold = gamma.ppf(quantile, shape, location, scale)
+    except (ValueError, RuntimeError, FloatingPointError):
+        threshold = np.nan
+    if not np.isfinite(threshold):
+        return float(np.quantile(scores, quantile)), "empirical"
+    return float(threshold), "gamma"

@@ -1,0 +1,1 @@
+"""From samples to embeddings: front end, batches, extractor, flow, losses, training; and the autoencoder baselines."""

@@ -1,0 +1,34 @@
+"""Where a network runs and in which precision; the seed of its weights."""
+
+import numpy as np
+import torch
+
+
+def pick_device():
+    """The GPU with most free memory, else the CPU. On a GPU float32 then means float32: TF32 would move L_Flow."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    free = [torch.cuda.mem_get_info(i)[0] for i in range(torch.cuda.device_count())]
+    return torch.device("cuda", int(np.argmax(free)))
+
+
+def pick_precision(asked, device):
+    """torch.bfloat16 where asked for or, with "auto", where the hardware multiplies in it; else torch.float32."""
+    if asked != "auto":
+        return torch.bfloat16 if asked == "bf16" else torch.float32
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    able = getattr(torch.cpu, "get_capabilities", dict)()
+    return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else torch.float32
+
+
+def prepare(seed, threads):
+    """Before a notebook makes its first tensor: `threads` on the CPU, which the numbers follow, and the seed."""
+    torch.set_num_threads(threads)
+    seed_everything(seed)
+
+
+def seed_everything(seed):
+    """Seed torch's global generator, which initialises weights; all other randomness has generators of its own."""
+    torch.manual_seed(seed)

@@ -1,0 +1,208 @@
+"""From samples to the network's input: crops and segments, mel spectrogram, power weights.
+
+Paper: Sec. 4.2 (128 ms window, 16 ms hop, 224 mel bands in 50–7800 Hz, 5.0 s) and Sec. 3.2 (power weights).
+"""
+
+from dataclasses import dataclass
+
+import librosa
+import numpy as np
+import torch
+from scipy.signal import butter, buttord, sosfiltfilt
+from torch import nn
+from torch.nn.functional import pad
+
+from lib.recordings.decoding import FULL_SCALE
+from lib.recordings.machine import SILENCE
+
+QUIETEST = 1e-8  # floor of a mel value before its logarithm
+CHUNK = 4  # segments whose spectra fit a CPU core's cache; a whole batch at once takes 3 × as long
+
+
+def segment_starts(length, segment, overlap):
+    """First samples of a clip's segments; the last is right-aligned, so that no sound is unheard.
+
+    Args:
+        length: samples of the clip.
+        segment: samples of a segment.
+        overlap: share of a segment, 0.75 in the paper.
+
+    Returns:
+        (segments,) int64; one segment for a clip no longer than a segment.
+    """
+    hop = max(1, round(segment * (1 - overlap)))
+    starts = np.arange(0, max(length - segment, 0) + 1, hop)
+    if starts[-1] + segment < length:
+        starts = np.append(starts, length - segment)
+    return starts
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Segments of clips of the bank before any audio is touched: tensors of n entries.
+
+    `start` and `length` place the clip in the bank, `offset` the segment in the clip (samples); `mean` and `deviation`
+    standardise it.
+    """
+
+    start: torch.Tensor
+    length: torch.Tensor
+    offset: torch.Tensor
+    mean: torch.Tensor
+    deviation: torch.Tensor
+
+    @classmethod
+    def of(cls, rows, offset, device="cpu"):
+        """Cuts at `offset`, one a row of the bank's index (with `mean` and `deviation`)."""
+        columns = [rows["start"], rows["length"], offset, rows["mean"], rows["deviation"]]
+        kinds = [np.int64] * 3 + [np.float32] * 2
+        return cls(*(torch.as_tensor(np.array(c, k), device=device) for c, k in zip(columns, kinds, strict=True)))
+
+    def __len__(self):
+        return len(self.start)
+
+    def __getitem__(self, index):
+        return Cuts(*(getattr(self, field)[index] for field in self.__dataclass_fields__))
+
+
+def gather(samples, cuts, segment):
+    """Cut and standardise segments; one that runs over its clip's end goes on at its beginning (short clips are tiled).
+
+    Args:
+        samples: (total,) int16 tensor, the bank.
+        cuts: `Cuts` of n segments on the same device.
+        segment: samples.
+
+    Returns:
+        (n, segment) float32.
+    """
+    over = cuts.offset + segment > cuts.length
+    if over.all():
+        cut = _gather_around(samples, cuts, segment)
+    else:
+        first = torch.where(over, 0, cuts.start + cuts.offset)
+        cut = samples.unfold(0, segment, 1).index_select(0, first)
+        if over.any():
+            cut[over] = _gather_around(samples, cuts[over], segment)
+    scale = 1 / cuts.deviation
+    return torch.addcmul(-(cuts.mean * scale)[:, None], cut.float(), (scale / FULL_SCALE)[:, None])
+
+
+def _gather_around(samples, cuts, segment):
+    steps = cuts.offset[:, None] + torch.arange(segment, device=samples.device)
+    return samples[cuts.start[:, None] + steps % cuts.length[:, None]]
+
+
+def spectrograms(samples, cuts, mel, segment, partners=None, lam=None):
+    """Standardise → mixup → mel, the only way from the bank to a network's input.
+
+    On a CPU a few segments at a time, whose waves and spectra stay in a core's cache.
+
+    Args:
+        samples: (total,) int16 tensor, the bank, on the device that computes.
+        cuts: `Cuts` of n segments.
+        mel: `MelSpectrogram`.
+        segment: samples.
+        partners: `Cuts` of n segments to mix in, or None.
+        lam: (n,) λ; a segment becomes λ·own + (1 − λ)·partner.
+
+    Returns:
+        (n, 1, mels, frames) float32, channels-last.
+    """
+    chunk = CHUNK if samples.device.type == "cpu" else max(len(cuts), 1)
+    parts = []
+    for i in range(0, len(cuts), chunk):
+        few = slice(i, i + chunk)
+        waves = gather(samples, cuts[few], segment)
+        if partners is not None:
+            waves = torch.lerp(gather(samples, partners[few], segment), waves, lam[few, None])
+        parts.append(mel(waves))
+    return torch.cat(parts).contiguous(memory_format=torch.channels_last)
+
+
+class MelSpectrogram(nn.Module):
+    """Mel spectrogram of Sec. 4.2: Hann window, centred frames, HTK mel without area normalisation."""
+
+    def __init__(self, frontend, sample_rate):
+        """`frontend` is `settings.Frontend`; `sample_rate` in Hz."""
+        super().__init__()
+        self.size, self.hop, self.power, self.log = frontend.window, frontend.hop, frontend.power, frontend.log
+        window = torch.hann_window(self.size, dtype=torch.float64)
+        self.register_buffer("window", (window / window.square().sum().sqrt()).float(), persistent=False)
+        bands = librosa.filters.mel(
+            sr=sample_rate,
+            n_fft=self.size,
+            n_mels=frontend.mels,
+            fmin=frontend.low,
+            fmax=frontend.high,
+            htk=True,
+            norm=None,
+        )
+        self.register_buffer("bands", torch.from_numpy(bands.T.copy()), persistent=False)  # (bins, mels)
+
+    def frames(self, samples):
+        """Frames of a segment: 1 + ⌊samples / hop⌋."""
+        return 1 + samples // self.hop
+
+    @torch.no_grad()
+    def forward(self, waves):
+        """(n, samples) → (n, 1, mels, frames) float32."""
+        centred = pad(waves.unsqueeze(1), (self.size // 2, self.size // 2), mode="reflect").squeeze(1)
+        spectrum = torch.fft.rfft(centred.unfold(1, self.size, self.hop) * self.window)  # (n, frames, bins)
+        magnitude = _magnitude(spectrum)
+        mel = (magnitude if self.power == 1 else magnitude.square_()) @ self.bands  # (n, frames, mels)
+        if self.log:
+            mel = mel.clamp_min(QUIETEST).log()
+        return mel.transpose(1, 2).unsqueeze(1)
+
+
+def _magnitude(spectrum):
+    """|spectrum|; NumPy's complex modulus is vectorised and takes a fifth of torch's time on a CPU."""
+    if spectrum.device.type == "cpu":
+        return torch.from_numpy(np.abs(spectrum.numpy()))
+    return spectrum.abs()
+
+
+def highpass(passband, stopband, sample_rate):
+    """Second-order sections of the Butterworth high-pass of Sec. 4.2 (3 dB at `passband`, 40 dB at `stopband`, Hz)."""
+    order, edge = buttord(passband, stopband, gpass=3, gstop=40, fs=sample_rate)
+    return butter(order, edge, btype="highpass", output="sos", fs=sample_rate)
+
+
+def highpassed_power(sound, sections):
+    """(samples,) squared samples, full scale = 1, filtered forwards and backwards (zero phase) by `sections`."""
+    return np.square(sosfiltfilt(sections, np.asarray(sound, np.float64) / FULL_SCALE))
+
+
+def power_weights(power, starts, segment):
+    """Weights of a clip's segments by their high-passed power (Sec. 3.2).
+
+    Args:
+        power: (samples,) of the clip, as `highpassed_power`.
+        starts: (segments,) first samples, as `segment_starts`.
+        segment: samples.
+
+    Returns:
+        (segments,) float64 weights that sum to 1; equal weights for a clip without power.
+    """
+    return _shares(np.array([np.mean(power[start : start + segment]) for start in starts]))
+
+
+def column_weights(power, starts, segment, columns):
+    """Weights of the time columns of a clip's score maps: column j is samples ⌊jL/W⌋ … ⌊(j+1)L/W⌋ of the segment.
+
+    Args:
+        power, starts, segment: as `power_weights`; L = `segment`. columns: W of the map.
+
+    Returns:
+        (segments, columns) float64 weights that sum to 1 over the clip; equal weights for a clip without power.
+    """
+    edges = np.arange(columns + 1) * segment // columns
+    tiled = np.resize(power, max(len(power), segment))  # a clip shorter than a segment is heard again and again
+    sums = np.array([np.add.reduceat(tiled[start : start + segment], edges[:-1]) for start in starts])
+    return _shares(sums / np.diff(edges))
+
+
+def _shares(power):
+    total = power.sum()
+    return power / total if total > SILENCE**2 else np.full(power.shape, 1 / power.size)

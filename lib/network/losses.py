@@ -1,0 +1,98 @@
+"""The losses, Eqs. 1–3, 5–8 (L_Flow, Eqs. 6–7, stands with the flow).
+
+Symbols: t_i = `target`, y_{i,k} = `classes`, σ(g(f_FE(x_i))) = sigmoid of logits. Eq. 1 and Eq. 5 are the weighted sum
+`total_loss` of the terms that Table 1 gives a system.
+"""
+
+import numpy as np
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from lib.network.flow import flow_loss
+
+
+def machine_loss(logits, target):
+    """L_machine (Eq. 2): binary cross entropy between the target machine and the others, mean over the batch.
+
+    Args:
+        logits: (n,) g_machine(f_FE(x)).
+        target: (n,) t in [0, 1]; 1 target machine, 0 pseudo-anomalous, between them for mixed clips.
+    """
+    return binary_cross_entropy_with_logits(logits.float(), _like(target, logits))
+
+
+def attribute_loss(logits, classes, known):
+    """L_att (Eq. 8): binary cross entropy over K attribute values, mean over batch × K.
+
+    Args:
+        logits: (n, K) g_att(f_FE(x)).
+        classes: (n, K) y^att, one-hot, all zero for pseudo-anomalous clips, mixed linearly.
+        known: (n,) 1; 0 for a target-machine clip that lacks the attribute, which adds nothing.
+    """
+    return (_entropy(logits, classes) * _like(known, logits)[:, None]).sum() / logits.numel()
+
+
+def section_loss(logits, classes, target):
+    """L_section (Eq. 3): as L_att over K sections, but only the target machine's share t_i of a clip counts.
+
+    Args:
+        logits: (n, K) g_section(f_FE(x)). classes: (n, K) y. target: (n,) t.
+    """
+    weights = _like(target, logits)
+    total = (_entropy(logits, classes) * weights[:, None]).sum()
+    return total / (logits.shape[1] * weights.sum()).clamp_min(1e-12)
+
+
+def _entropy(logits, classes):
+    return binary_cross_entropy_with_logits(logits.float(), _like(classes, logits), reduction="none")
+
+
+def _like(values, logits):
+    return torch.as_tensor(values, dtype=torch.float32, device=logits.device)
+
+
+def _second_task(model, outputs, batch):
+    logits = outputs.class_logits
+    if logits is None:  # fewer than two values to tell apart
+        return outputs.logits.new_zeros(())
+    classes = batch.classes(logits.shape[1])
+    if model.second_task == "section":
+        return section_loss(logits, classes, batch.target)
+    return attribute_loss(logits, classes, batch.known)
+
+
+def _flow(model, outputs, batch):
+    """L_Flow over the clips without a pseudo-anomalous component; a batch without one adds nothing."""
+    chosen = np.flatnonzero(batch.pure)
+    if not len(chosen):
+        return outputs.logits.new_zeros(())
+    maps = outputs.feature_map[torch.as_tensor(chosen, device=outputs.logits.device)]
+    return flow_loss(model.flow, maps, _like(batch.position[chosen], maps))
+
+
+TERMS = {
+    "machine": lambda model, outputs, batch: machine_loss(outputs.logits, batch.target),
+    "attribute": _second_task,
+    "flow": _flow,
+}
+
+
+def term_weights(system, settings):
+    """{term: λ} of a `systems.System`: 1, λ_section (Eq. 1) and λ_Flow (Eq. 5)."""
+    weights = {"machine": 1.0, "attribute": settings.training.attribute_weight, "flow": settings.flow.weight}
+    return {name: weights[name] for name in system.losses}
+
+
+def total_loss(model, outputs, batch, weights):
+    """The weighted sum of a system's terms (Eqs. 1 and 5), and each term by name.
+
+    Args:
+        model: `extractor.MachineModel`. outputs: what it returned for `batch`.
+        batch: `batches.Batch`.
+        weights: {term: weight}.
+
+    Returns:
+        scalar tensor, {term: detached scalar tensor}.
+    """
+    terms = {name: TERMS[name](model, outputs, batch) for name in weights}
+    return sum(weights[name] * term for name, term in terms.items()), {n: t.detach() for n, t in terms.items()}

@@ -1,0 +1,77 @@
+"""The training of one system for one machine, as 03 and 04 are given it: what the model hears and what it is told."""
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from lib.network.batches import BalancedBatches
+from lib.network.device import pick_device, prepare
+from lib.network.experiment import Experiment
+from lib.network.frontend import MelSpectrogram
+from lib.recordings.attributes import Labels
+from lib.recordings.machine import MachineClips
+from lib.settings import Training
+from lib.systems import SYSTEMS, System, find_system
+
+
+@dataclass(frozen=True)
+class SystemTraining(Experiment):
+    """An experiment that trains a system of Table 1 (03 and 04): what its model hears and is told."""
+
+    @classmethod
+    def open(cls, notebook, machine, preset, data_root="", run_dir="", **which) -> "SystemTraining":
+        """As `Experiment.open`; seeds the weights, too."""
+        find_system(which["system"], flow=notebook == "04_joint_flow_training")
+        experiment = super().open(notebook, machine, preset, data_root, run_dir, **which)
+        prepare(experiment.seed, experiment.settings.threads)
+        return experiment
+
+    @property
+    def row(self) -> System:
+        """Its row of Table 1."""
+        return SYSTEMS[self.system]
+
+    @cached_property
+    def device(self) -> torch.device:
+        """What computes."""
+        return pick_device()
+
+    @cached_property
+    def samples(self) -> torch.Tensor:
+        """(total,) int16 tensor, the bank on the device."""
+        return self.bank.tensor(self.device)
+
+    @cached_property
+    def mel(self) -> MelSpectrogram:
+        """The front end on the device."""
+        return MelSpectrogram(self.settings.frontend, self.settings.data.sample_rate).to(self.device)
+
+    @cached_property
+    def clips(self) -> MachineClips:
+        """The machine's own clips, split, and the pseudo-anomalous ones."""
+        return MachineClips.read(self.bank, self.machine, self.settings)
+
+    @cached_property
+    def labels(self) -> Labels:
+        """Classes of L_att and positions of z_d, of all training clips of the machine."""
+        return Labels.of(self.bank.training(self.machine), self.row, self.parameter, self.settings)
+
+    @property
+    def schedule(self) -> Training:
+        """Epochs, batches and learning rate of the system."""
+        return self.settings.training_of(self.row)
+
+    def batches(self) -> BalancedBatches:
+        """New batches from the start: always the same ones, since the seed draws them."""
+        target = self.labels.add_to(self.clips.part("train"))
+        segment = self.settings.segment_samples
+        return BalancedBatches(target, self.clips.pseudo, self.schedule, segment, self.seed, self.device)
+
+    def generator(self) -> np.random.Generator:
+        """Of the pseudo-target data."""
+        return np.random.default_rng(self.seed)
+
+    def facts(self) -> dict:
+        return super().facts() | {"labels": asdict(self.labels)} | self.clips.facts()

@@ -1,0 +1,229 @@
+"""The epoch loop of every system: precision, schedule, checkpoint, resume, history (Sec. 4.2)."""
+
+import json
+import platform
+import time
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_model, save_model
+from torch.optim.swa_utils import update_bn
+
+from lib.network.device import pick_precision
+from lib.network.extractor import DIMENSIONS, MachineModel
+from lib.network.flow import Flow
+from lib.network.frontend import Cuts, spectrograms
+from lib.network.losses import machine_loss, term_weights, total_loss
+from lib.network.system_training import SystemTraining
+from lib.paths import readable, whole_file, write_text
+from lib.progress import progress
+from lib.recordings.attributes import Labels
+from lib.settings import Settings
+from lib.systems import find_system
+
+FLOW_EPS = 1e-12  # of AdamW, for the flow's weights
+COLLAPSE = 1e-2  # of the first epoch's embedding variance
+RETRAIN = "delete it and run its training notebook (03 or 04) again"
+
+
+def build_model(settings, system, labels, device):
+    """A new `MachineModel` for one system in channels-last layout on `device`.
+
+    Args:
+        settings: `settings.Settings`. system: `systems.System`. labels: `attributes.Labels`.
+    """
+    flow = Flow(DIMENSIONS, settings.flow, system.per_parameter) if system.latent else None
+    task, head = settings.training.second_task, settings.extractor
+    model = MachineModel(head.pretrained, head.machine_head, len(labels.classes), task, flow)
+    return model.to(device, memory_format=torch.channels_last)
+
+
+def build_optimizer(model, learning_rate):
+    """AdamW without weight decay; the flow's own gradients, scaled by λ_Flow = 1e-7, need a smaller eps to count."""
+    flow = [p for name, p in model.named_parameters() if name.startswith("flow.")]
+    rest = [p for name, p in model.named_parameters() if not name.startswith("flow.")]
+    groups = [{"params": rest}] + ([{"params": flow, "eps": FLOW_EPS}] if flow else [])
+    return torch.optim.AdamW(groups, lr=learning_rate, weight_decay=0.0, fused=True)
+
+
+def optimizer_step(model, batch, inputs, weights, precision, optimizer, schedule=None):
+    """One step of the optimizer; returns each loss term (detached, and `loss`, their weighted sum)."""
+    with torch.autocast(inputs.device.type, precision, enabled=precision != torch.float32):
+        outputs = model(inputs)
+    loss, terms = total_loss(model, outputs, batch, weights)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    if schedule is not None:
+        schedule.step()
+    return {"loss": loss.detach(), **terms}
+
+
+def build_schedule(optimizer, training, steps):
+    """The learning rate's schedule over all `steps` of a training: OneCycleLR or constant (4.2)."""
+    if training.schedule == "constant":
+        return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    return torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=training.learning_rate, total_steps=steps)
+
+
+class Trainer:
+    """Trains the model of one system and machine, one epoch after the other.
+
+    Args:
+        training: what the model hears, its schedule and its folder. A checkpoint there is resumed when it was made by
+            the same code, settings, data, seed and torch.
+    """
+
+    def __init__(self, training: SystemTraining):
+        self.given, self.training, self.batches = training, training.schedule, training.batches()
+        self.samples, self.mel, self.device = training.samples, training.mel, training.device
+        self.model = build_model(training.settings, training.row, training.labels, self.device)
+        self.weights = term_weights(training.row, training.settings)
+        self.precision = pick_precision(self.training.precision, self.device)
+        self.validation, self.trained = (
+            _centre_cuts(rows, self.batches.segment, self.device)
+            for rows in (training.clips.part("validation"), self.batches.target[: self.training.batch])
+        )
+        self.optimizer = build_optimizer(self.model, self.training.learning_rate)
+        self.schedule = build_schedule(self.optimizer, self.training, self.batches.steps)
+        self.checkpoint = training.folder / "last.pt"
+        made = [training.provenance(), training.names, str(self.precision), self.device.type, torch.__version__]
+        self.recipe = json.dumps(made)
+        self.history, self._collapsed = [], False
+
+    def run(self, epochs=None):
+        """Train up to `epochs` (default: all), resuming a checkpoint of the same recipe; returns the history."""
+        self._resume()
+        last = min(epochs or self.training.epochs, self.training.epochs)
+        for epoch in range(len(self.history), last):
+            self.history.append(self._epoch(epoch))
+            print(_epoch_line(self.history[-1], self.training.epochs), flush=True)
+            self._report_collapse()
+            if (epoch + 1) % self.training.checkpoint_epochs == 0 or epoch + 1 == last:
+                self._keep()
+        if last == self.training.epochs and self.training.batchnorm_batches:
+            self._estimate_batchnorm()
+        return pd.DataFrame(self.history)
+
+    def _epoch(self, epoch):
+        self.model.train()
+        begin, steps, sums = time.perf_counter(), self.batches.steps_per_epoch, {}
+        for step in progress(range(epoch * steps, (epoch + 1) * steps), f"epoch {epoch + 1}"):
+            batch = self.batches.draw(step)
+            inputs = batch.spectrograms(self.samples, self.mel, self.batches.segment)
+            rate = self.schedule.get_last_lr()[0]
+            terms = optimizer_step(
+                self.model, batch, inputs, self.weights, self.precision, self.optimizer, self.schedule
+            )
+            sums = {name: sums.get(name, 0.0) + value for name, value in terms.items()}
+        means = {name: float(value) / steps for name, value in sums.items()}
+        if not np.isfinite(means["loss"]):
+            cause = "training.learning_rate" if self.model.flow is None else "joint.learning_rate or flow.weight"
+            raise ValueError(f"the loss became {means['loss']} in epoch {epoch + 1}; lower {cause}")
+        speed = steps * self.training.batch / (time.perf_counter() - begin)
+        return {"epoch": epoch + 1, **means, **self._validate(), "learning_rate": rate, "clips_per_second": speed}
+
+    def _estimate_batchnorm(self):
+        """Take BatchNorm's statistics from new batches: after few steps its moving averages lag behind the weights."""
+        drawn = (self.batches.draw(self.batches.steps - 1) for _ in range(self.training.batchnorm_batches))
+        inputs = (batch.spectrograms(self.samples, self.mel, self.batches.segment) for batch in drawn)
+        update_bn(inputs, self.model.extractor)
+        self.history[-1] |= self._validate()
+        print("BatchNorm estimated anew:", _epoch_line(self.history[-1], self.training.epochs), flush=True)
+
+    @torch.no_grad()
+    def _validate(self):
+        """Loss of the held-out clips as target machine (t = 1), the share taken for it, and how much their embeddings
+        vary, mean over dimensions; watched, not used. Without held-out clips training clips show the variance."""
+        self.model.eval()
+        held = len(self.validation) > 0
+        inputs = spectrograms(self.samples, self.validation if held else self.trained, self.mel, self.batches.segment)
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+            outputs = [self.model(part) for part in inputs.split(self.training.batch)]
+        logits, embedding = (torch.cat([getattr(o, field) for o in outputs]) for field in ("logits", "embedding"))
+        return {
+            "validation_loss": float(machine_loss(logits, torch.ones(len(logits)))) if held else np.nan,
+            "validation_accuracy": float((logits > 0).float().mean()) if held else np.nan,
+            "embedding_variance": float(embedding.var(dim=0, correction=0).mean()),
+        }
+
+    def _report_collapse(self):
+        """A flow trained end to end gains likelihood by shrinking its input, until the embeddings say nothing."""
+        first, last = self.history[0]["embedding_variance"], self.history[-1]["embedding_variance"]
+        if "flow" in self.weights and last < COLLAPSE * first and not self._collapsed:
+            self._collapsed = True
+            print(
+                f"the embeddings collapse: their variance is {last:.1e}, {first:.1e} after the first epoch. The flow "
+                "shrinks what it models; lower flow.weight or train for fewer epochs"
+            )
+
+    def _keep(self):
+        state = {
+            "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(), "torch": torch.get_rng_state(),
+            "batches": json.dumps(self.batches.state()), "history": json.dumps(self.history), "recipe": self.recipe,
+        }  # fmt: skip
+        with whole_file(self.checkpoint, sync=False) as temporary:
+            torch.save(state, temporary)
+
+    def _resume(self):
+        if self.history or not self.checkpoint.exists():
+            return
+        try:
+            with readable(self.checkpoint, "training from the beginning"):
+                state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+                recipe = state["recipe"]
+        except ValueError as error:
+            print(error)
+            return
+        if recipe != self.recipe:
+            print(f"{self.checkpoint}: of other code, settings, data or torch; training from the beginning")
+            return
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        torch.set_rng_state(state["torch"].cpu())
+        self.batches.restore(json.loads(state["batches"]))
+        self.history = json.loads(state["history"])
+        print(f"resumed after epoch {len(self.history)} from {self.checkpoint}")
+
+    def save(self):
+        """Write `model.safetensors`, `model.json` and `history.csv`; the checkpoint, which they replace, goes."""
+        folder, history = self.given.folder, pd.DataFrame(self.history)
+        with whole_file(folder / "model.safetensors") as temporary:
+            save_model(self.model, str(temporary))
+        versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
+        facts = self.given.facts() | {"precision": str(self.precision), "versions": versions}
+        write_text(folder / "model.json", json.dumps(facts | {"threads": torch.get_num_threads()}, indent=1))
+        write_text(folder / "history.csv", history.to_csv(index=False, lineterminator="\n"))
+        self.checkpoint.unlink(missing_ok=True)
+
+
+def _centre_cuts(rows, segment, device):
+    return Cuts.of(rows, np.maximum(rows["length"].to_numpy() - segment, 0) // 2, device)
+
+
+def _epoch_line(row, epochs):
+    known = ("epoch", "validation_accuracy", "learning_rate", "clips_per_second")
+    losses = "  ".join(f"{name} {value:.4g}" for name, value in row.items() if name not in known)
+    rates = f"lr {row['learning_rate']:.1e}  {row['clips_per_second']:.0f} clips/s"
+    return f"epoch {row['epoch']:3d}/{epochs}  {losses}  {rates}"
+
+
+def load_trained(folder, device):
+    """The model that `Trainer.save` wrote, in evaluation mode, and its facts.
+
+    Raises:
+        ValueError: it is not there.
+    """
+    if not (folder / "model.safetensors").exists():
+        raise ValueError(f"{folder}: no trained model; run its training notebook (03 or 04) first")
+    with readable(folder / "model.json", RETRAIN):
+        facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    settings, labels = Settings.model_validate(facts["settings"]), Labels(**facts["labels"])
+    offline = settings.model_copy(update={"extractor": settings.extractor.model_copy(update={"pretrained": False})})
+    model = build_model(offline, find_system(facts["system"]), labels, device)
+    with readable(folder / "model.safetensors", RETRAIN):
+        load_model(model, str(folder / "model.safetensors"), device=str(device))
+    return model.eval(), facts

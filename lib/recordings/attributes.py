@@ -1,0 +1,146 @@
+"""The attributes of a machine's clips as the systems hear them: L_att's K values and z_d's physical parameter v.
+
+Paper: Eqs. 3 and 8, Sec. 3.1 and 4.2. Values, K, v and the smallest gap are taken over all training clips of the
+machine, both domains and both sides of the split.
+"""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from lib.recordings.dcase import attribute_table
+
+ALL = "all"  # in place of a parameter's name: every attribute jointly
+_NUMBER = re.compile(r"([+-]?\d+(?:\.\d+)?)[A-Za-z%]*")
+
+
+def parameters(training):
+    """Attribute parameters with two or more different values v; the only ones that OE-DFlow can follow.
+
+    Args:
+        training: training rows of one machine's index.
+    """
+    table = attribute_table(training)
+    return [name for name in table.columns if len(set(physical_values(table[name]).values())) > 1]
+
+
+def physical_values(values):
+    """v of each attribute value (Sec. 3.1): its number where every value is one (28V → 28), else its rank.
+
+    Args:
+        values: texts, "" where a clip has none.
+
+    Returns:
+        {text: v}, without "".
+    """
+    known = sorted(set(values) - {""})
+    found = [_NUMBER.fullmatch(value) for value in known]
+    if known and all(found):
+        return {value: float(match[1]) for value, match in zip(known, found, strict=True)}
+    return {value: float(rank) for rank, value in enumerate(known)}
+
+
+def positions(training, parameter, flow):
+    """kv of each value of a parameter, k = gap / smallest distance between two v's (Sec. 4.2).
+
+    Args:
+        training: training rows of one machine. parameter: its attribute. flow: `settings.Flow`.
+
+    Returns:
+        {text: kv}.
+
+    Raises:
+        ValueError: the parameter has fewer than two different values.
+    """
+    v = physical_values(attribute_table(training).get(parameter, pd.Series(dtype=str)))
+    ordered = np.unique(list(v.values()))
+    if len(ordered) < 2:
+        names = ", ".join(parameters(training)) or "none"
+        raise ValueError(f"parameter {parameter!r} has fewer than two values in the training clips; usable: {names}")
+    k, centre = flow.gap / np.diff(ordered).min(), ordered.mean() if flow.centre else 0.0
+    return {text: float(k * (value - centre)) for text, value in v.items()}
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What a system is told of its machine's clips beside t.
+
+    Attributes:
+        classes: the K values of L_att (or sections of L_section); empty without one.
+        positions: {attribute value: kv}; empty without z_d.
+        parameter: attribute of `positions`.
+        by: what `classes` are of: a parameter, "all" (joint combinations) or "section".
+    """
+
+    classes: tuple[str, ...] = ()
+    positions: dict | None = None
+    parameter: str = ALL
+    by: str = ALL
+
+    @classmethod
+    def of(cls, training, system, parameter, settings):
+        """Labels of a machine for one system.
+
+        Args:
+            training: all training rows of the machine. system: `systems.System`.
+            parameter: attribute that the system is trained for; "all" for a system that is trained once.
+            settings: `settings.Settings`.
+
+        Raises:
+            ValueError: the machine's attributes do not allow this system, or the parameter does not fit it.
+        """
+        named = parameters(training)
+        if not named and (system.per_parameter or _second_task(system, settings) == "attribute"):
+            raise ValueError(f"{system.name} needs an attribute with two or more values; this machine has none")
+        if system.per_parameter == (parameter == ALL):
+            wanted = f"one of {', '.join(named)}" if system.per_parameter else "all"
+            raise ValueError(f"{system.name}: parameter is {parameter!r}; it must be {wanted}")
+        found = positions(training, parameter, settings.flow) if system.per_parameter else None
+        if "attribute" not in system.losses:
+            return cls((), found, parameter)
+        by = parameter if _second_task(system, settings) == "attribute" else "section"
+        classes = tuple(sorted(set(_texts(training, by)) - {""}))
+        if len(classes) < 2:
+            print(f"{system.name}: only {len(classes)} {by} to tell apart; trained without the second task")
+            classes = ()
+        return cls(classes, found, parameter, by)
+
+    def add_to(self, rows):
+        """`rows` with `category` (position in `classes`, −1 unknown) and `position` (kv, NaN unknown)."""
+        number = {text: i for i, text in enumerate(self.classes)}
+        category = [number.get(text, -1) for text in _texts(rows, self.by)]
+        values = attribute_table(rows).get(self.parameter, pd.Series("", index=rows.index))
+        return rows.assign(category=category, position=values.map(self.positions or {}).astype(float))
+
+
+def trainings(training, systems, settings):
+    """What is trained for one machine: [(system, parameter)], without the systems that its attributes do not allow.
+
+    Args:
+        training: training rows of the machine. systems: `systems.System`s. settings: `settings.Settings`.
+    """
+    named, found = parameters(training), []
+    for system in systems:
+        if system.per_parameter:
+            found += [(system.name, parameter) for parameter in named]
+        elif named or _second_task(system, settings) != "attribute":
+            found.append((system.name, ALL))
+    return found
+
+
+def _second_task(system, settings):
+    """What the system's second task tells apart: "attribute", "section", or "" without one."""
+    return settings.training.second_task if "attribute" in system.losses else ""
+
+
+def _texts(rows, by):
+    """What L_att or L_section tells apart, one text a clip, "" where the clip has none."""
+    if by == "section":
+        return rows["section"]
+    table = attribute_table(rows)
+    if by != ALL:
+        return table.get(by, pd.Series("", index=rows.index))
+    joint = [" ".join(f"{k}={v}" for k, v in zip(table.columns, row, strict=True) if v) for row in table.to_numpy()]
+    return pd.Series(joint, index=rows.index)

@@ -1,0 +1,94 @@
+"""What `01_data_audit` measures on every clip, and the problems it lists, each with the mend."""
+
+import numpy as np
+import pandas as pd
+
+from lib.recordings.attributes import parameters
+from lib.recordings.dcase import PROBLEM_COLUMNS, attribute_table
+from lib.recordings.decoding import FULL_SCALE
+
+QUIET = -80.0  # dBFS
+FRAME = 400  # samples = 25 ms at 16 kHz
+
+
+def measure_clips(bank, rows):
+    """Level, clipping, silence and DC of every clip.
+
+    Args:
+        bank: `clips.ClipBank`. rows: of its index.
+
+    Returns:
+        DataFrame on the index of `rows`: `rms_dbfs`, `peak_dbfs`, `clipped` (share of samples at full scale),
+        `silent` (share of 25 ms frames below −80 dBFS), `dc` (mean, full scale = 1).
+    """
+    found = [_measure(bank.sound(row).astype(np.float32) / FULL_SCALE) for row in rows.itertuples()]
+    return pd.DataFrame(found, index=rows.index, columns=["rms_dbfs", "peak_dbfs", "clipped", "silent", "dc"])
+
+
+def _measure(sound):
+    if not len(sound):
+        return (np.nan,) * 5
+    peak = np.abs(sound)
+    frames = sound[: len(sound) // FRAME * FRAME].reshape(-1, FRAME) if len(sound) >= FRAME else sound[None]
+    quiet = _decibel(np.sqrt(np.mean(frames**2, axis=1))) < QUIET
+    clipped = np.mean(peak >= (FULL_SCALE - 1) / FULL_SCALE)
+    return _decibel(np.sqrt(np.mean(sound**2))), _decibel(peak.max()), clipped, quiet.mean(), sound.mean()
+
+
+def _decibel(amplitude):
+    return 20 * np.log10(np.maximum(amplitude, 1e-10))
+
+
+def measured_problems(machine, clips):
+    """Entries (machine, file, problem, mend) of what was measured.
+
+    Args:
+        machine: name. clips: usable rows of the index joined with `measure_clips`.
+    """
+    usual = clips["seconds"].median()
+    rules = (
+        ("clipped", clips["clipped"] > 1e-3, "more than 0.1 % of the samples clipped", "lower the recording gain"),
+        ("rms_dbfs", clips["rms_dbfs"] < QUIET, "almost silent", "check microphone and gain; delete the clip"),
+        ("dc", clips["dc"].abs() > 0.01, "a DC offset above 1 % of full scale", "high-pass or record again"),
+        ("silent", clips["silent"].between(0.5, 0.999), "silent for more than half of the clip", "check the recording"),
+        (
+            "seconds",
+            (clips["seconds"] / usual - 1).abs() > 0.5,
+            f"far from the usual {usual:.1f} s",
+            "check the length",
+        ),
+    )
+    return [
+        (machine, row["path"], f"{problem} ({row[field]:.3g})", mend)
+        for field, wrong, problem, mend in rules
+        for _, row in clips[wrong].iterrows()
+    ]
+
+
+def unseen_values(clips):
+    """Attribute values in test but never in training: DataFrame of `parameter`, `value`, `test_clips`."""
+    values = attribute_table(clips)
+    train, rows = clips["split"] == "train", []
+    for parameter in values.columns:
+        seen = set(values.loc[train, parameter])
+        counts = values.loc[~train, parameter].value_counts()
+        rows += [(parameter, value, n) for value, n in counts.items() if value and value not in seen]
+    return pd.DataFrame(rows, columns=["parameter", "value", "test_clips"])
+
+
+def list_problems(bank, machine, clips, unseen):
+    """All problems of one machine: of the index, the decoder, the levels and the attributes, as one DataFrame."""
+    known = bank.problems[bank.problems["machine"] == machine]
+    found = measured_problems(machine, clips[clips["usable"]])
+    found += [
+        (machine, f"{machine}/test", f"{u.parameter}={u.value} in {u.test_clips} test clips, never in training",
+         "record training clips with it, or expect false alarms there")
+        for u in unseen.itertuples()
+    ]  # fmt: skip
+    training = clips[clips["split"] == "train"]
+    found += [
+        (machine, f"{machine}/train", f"{name} has one value in training: no invariant latent follows it (OE-DFlow, "
+         "SerialOE-DFlow)", "record normal clips with other values, or leave it")
+        for name in attribute_table(training).columns.difference(parameters(training))
+    ]  # fmt: skip
+    return pd.concat([known, pd.DataFrame(found, columns=PROBLEM_COLUMNS)], ignore_index=True)

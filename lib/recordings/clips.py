@@ -1,0 +1,232 @@
+"""The clip bank: every clip decoded once, in parallel, to one memory-mapped int16 file at one sample rate.
+
+A bank is a folder of `samples.i16` (all clips end to end), `index.parquet` (a row a clip) and `bank.json` (the
+fingerprint: SHA-256 over names, attributes, sizes and CRC-32s of the audio files). It is rebuilt exactly when the audio
+changes: `ClipBank.open` compares each file's size and times, and where these differ its contents.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lib import paths
+from lib.paths import whole_file
+from lib.recordings import dcase
+from lib.recordings.decoding import STATE, checksum_of, decode_into, expected_length, file_state
+from lib.settings import load_settings
+
+
+class ClipBank:
+    """Decoded clips of a data root.
+
+    Attributes:
+        clips: DataFrame, the rows of `Dataset.clips` with `start` and `length` (samples in `samples`), `seconds`,
+            the file's own `file_rate` (Hz) and `channels`, and `usable`.
+        samples: (total,) int16 memory map.
+        problems: DataFrame of file, problem and mend, the index's and the decoder's together.
+        fingerprint: hexadecimal digest of the audio.
+    """
+
+    def __init__(self, folder, dataset):
+        self.folder = Path(folder)
+        self.dataset = dataset
+        self.clips = pd.read_parquet(self.folder / "index.parquet")
+        state = json.loads((self.folder / "bank.json").read_text())
+        self.fingerprint, self.sample_rate = state["fingerprint"], state["sample_rate"]
+        self.problems = pd.concat(
+            [dataset.problems, pd.DataFrame(state["problems"], columns=dcase.PROBLEM_COLUMNS)], ignore_index=True
+        )
+        size = (self.folder / "samples.i16").stat().st_size
+        self.samples = np.memmap(self.folder / "samples.i16", np.int16, "r") if size else np.empty(0, np.int16)
+
+    @classmethod
+    def open(cls, run, data_root, data, workers=None):
+        """The bank of `data_root`, built or rebuilt when that is due; one process builds, others wait.
+
+        Args:
+            run: `paths.Run`, beside which banks are kept.
+            data_root: folder in DCASE layout.
+            data: `settings.Data`.
+            workers: decoding processes; None is one a core.
+
+        Raises:
+            ValueError: an unusable root. OSError: the bank's folder cannot be written.
+        """
+        dataset = dcase.Dataset(data_root)
+        folder = paths.bank_folder(run, dataset.root, data.sample_rate, data.channel)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = open(folder / "lock", "w")  # noqa: SIM115
+        except OSError as error:
+            raise OSError(
+                f"cannot write {folder}: {error.strerror}; choose another run folder (RUN or run_dir)"
+            ) from error
+        with lock:
+            fcntl.lockf(lock, fcntl.LOCK_EX)  # flock would pass to the workers, which outlive a killed parent
+            if not _fresh(folder, dataset.clips):
+                _build(folder, dataset, data, workers or len(os.sched_getaffinity(0)))
+            return cls(folder, dataset)
+
+    def of(self, machine, split=None):
+        """Usable rows of one machine (and split).
+
+        Raises:
+            ValueError: unknown machine.
+        """
+        rows = self.clips.loc[self.dataset.of(machine, split).index]
+        return rows[rows["usable"]]
+
+    def training(self, machine):
+        """Usable training rows of a target machine; ValueError, with the first problems, when there are none."""
+        rows = self.of(machine, "train")
+        if rows.empty:
+            own = self.problems[self.problems["machine"] == machine].head(3)
+            found = "".join(f"\n  {p.file}: {p.problem} ({p.mend})" for p in own.itertuples())
+            raise ValueError(
+                f"{machine}: no usable training clips under {self.dataset.root}; put normal recordings into "
+                f"{machine}/train{found}"
+            )
+        return rows
+
+    def pseudo_anomalous(self, machine):
+        """Usable training rows of every other machine; ValueError when there are none."""
+        rows = self.clips[(self.clips["machine"] != machine) & (self.clips["split"] == "train") & self.clips["usable"]]
+        if rows.empty:
+            raise ValueError(
+                f"{self.dataset.root}: {machine} is the only machine with training clips; outlier exposure needs "
+                "recordings of at least one other machine beside it, as <root>/<other machine>/train/*.wav"
+            )
+        return rows
+
+    @lru_cache(maxsize=64)  # noqa: B019  one bank a process
+    def fingerprint_of(self, machine):
+        """Digest of what a model of `machine` hears: its own clips and the training clips of all others."""
+        own = self.clips["machine"] == machine
+        return _digest(self.clips[own | (self.clips["split"] == "train")])
+
+    def tensor(self, device="cpu"):
+        """(total,) int16 tensor of `samples`: a view of the memory map on the CPU, a copy on a GPU."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            return torch.from_numpy(self.samples).to(device)
+
+    def sound(self, row):
+        """(length,) int16 samples of one row of `clips`."""
+        return self.samples[row.start : row.start + row.length]
+
+
+def _same_content(path, checksum):
+    try:
+        return checksum_of(Path(path).read_bytes()) == checksum
+    except OSError:
+        return False
+
+
+def _fresh(folder, clips):
+    """Whether the bank in `folder` holds exactly the audio of `clips`, these rows; renews times that only look new."""
+    if not (folder / "bank.json").exists():
+        return False
+    try:
+        index = pd.read_parquet(folder / "index.parquet")
+    except (OSError, ValueError):
+        return False
+    if not index[list(dcase.CLIP_COLUMNS)].equals(clips):
+        return False
+    samples = folder / "samples.i16"
+    if not samples.exists() or samples.stat().st_size != 2 * index["room"].sum():
+        return False
+    now = np.array([file_state(path) for path in clips["path"]]).reshape(-1, 3)
+    touched = np.flatnonzero((index[list(STATE)].to_numpy() != now).any(axis=1))
+    if not all(_same_content(index["path"][i], index["checksum"][i]) for i in touched):
+        return False
+    if len(touched):
+        index[list(STATE)] = now
+        with whole_file(folder / "index.parquet") as temporary:
+            index.to_parquet(temporary)
+    return True
+
+
+def _build(folder, dataset, data, workers):
+    """Decode all clips into `folder`; `bank.json`, written last, declares the bank whole."""
+    (folder / "bank.json").unlink(missing_ok=True)
+    files = dataset.clips["path"].tolist()
+    with ProcessPoolExecutor(workers) as pool:
+        lengths = np.array(list(pool.map(expected_length, files, [data] * len(files), chunksize=32)), np.int64)
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        with whole_file(folder / "samples.i16", sync=False) as temporary:
+            _allocate(temporary, 2 * int(starts[-1]))
+            jobs = [
+                (path, str(temporary), start, length)
+                for path, start, length in zip(files, starts, lengths, strict=False)
+            ]
+            decoded = list(pool.map(decode_into, jobs, [data] * len(jobs), chunksize=8))
+    index = dataset.clips.join(pd.DataFrame(decoded, index=dataset.clips.index))
+    index["start"], index["room"] = starts[:-1], lengths
+    problems = [(row.machine, row.path, problem, mend) for row in index.itertuples() for problem, mend in row.problems]
+    for row in _same_audio(index).itertuples():
+        problems.append((row.machine, row.path, f"the same audio as {row.first}", "delete one of the two"))
+    index = index.drop(columns="problems")
+    with whole_file(folder / "index.parquet", sync=False) as temporary:
+        index.to_parquet(temporary)
+    state = {"fingerprint": _digest(index), "sample_rate": data.sample_rate, "clips": len(index), "problems": problems}
+    with whole_file(folder / "bank.json", sync=False) as temporary:
+        temporary.write_text(json.dumps(state, indent=1))
+
+
+def _digest(index):
+    """Of names, attributes, sizes and checksums of the clips."""
+    names = index["machine"] + "/" + index["split"] + "/" + index["stem"] + "|" + index["attributes"]
+    return hashlib.sha256("\n".join(names + "|" + index["checksum"]).encode()).hexdigest()
+
+
+def _same_audio(index):
+    """Usable rows whose audio file stood earlier in the index, with `first`, the earlier path."""
+    usable = index[index["usable"]]
+    first = usable.groupby("checksum")["path"].transform("first")
+    return usable.assign(first=first)[first != usable["path"]]
+
+
+def _allocate(path, size):
+    """Set the file's size; OSError when the disk has no room (posix_fallocate makes the later writes 4 × slower)."""
+    free = shutil.disk_usage(path.parent).free
+    if size > free:
+        raise OSError(f"the decoded clips need {size / 2**20:.0f} MiB and {free / 2**20:.0f} MiB are free")
+    os.truncate(path, size)
+
+
+def audio_state(data_root):
+    """Digest of a root's index and of its files' sizes and times: cheap, changes whenever the data may have changed."""
+    dataset = dcase.Dataset(data_root)
+    states = [file_state(path) for path in dataset.clips["path"]]
+    text = dataset.clips.to_csv() + dataset.problems.to_csv() + json.dumps(states)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def main(preset, run_dir, data_root):
+    """python -m lib.recordings.clips PRESET RUN_DIR DATA_ROOT: build the bank, leave `data.json` on what is in it."""
+    run, settings = paths.run_folder(run_dir, preset), load_settings(preset)
+    bank = ClipBank.open(run, data_root, settings.data)
+    usable = int(bank.clips["usable"].sum())
+    facts = {"root": bank.dataset.root.name, "synthetic": bank.dataset.synthetic, "fingerprint": bank.fingerprint}
+    paths.write_text(run.root / "data.json", json.dumps(facts | {"clips": len(bank.clips), "usable": usable}, indent=1))
+    print(f"{bank.dataset.root}: {usable} of {len(bank.clips)} clips usable, {len(bank.problems)} problems")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit(main.__doc__.splitlines()[0])
+    try:
+        main(*sys.argv[1:])
+    except (ValueError, OSError) as error:
+        sys.exit(str(error))

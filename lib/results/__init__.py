@@ -1,0 +1,1 @@
+"""What a reader takes away: tables beside the paper's, effects, figures, submission files."""

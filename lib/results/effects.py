@@ -1,0 +1,123 @@
+"""What each choice of the paper is worth: paired differences of scores, with and without it (Secs. 3, 3.1, 3.2, 4.3).
+
+Both sides of a difference score the same clips and the same bootstrap resamples of them, so that what the clips have in
+common cancels. Paper rule; every detector (protocol `all`), so that no test label was looked at. A difference is of
+whole systems, as the paper trains them: "joint training" changes the schedule, too (4.2), and "invariant latent"
+averages one model for each attribute parameter.
+"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lib.detection.ensembles import complete_mean, detector_scores, overall, parameter_means
+from lib.detection.metrics import interval, machine_scores
+from lib.detection.scoring import AGGREGATORS
+from lib.recordings.dcase import paper_order
+from lib.systems import SYSTEMS
+
+SCORES = ("auc_source", "auc_target", "hmean")
+
+
+@dataclass(frozen=True)
+class Side:
+    """Which scores make one side of a difference.
+
+    Attributes:
+        system: of `systems.SYSTEMS`. detectors: "every", "fitted" (GMM and KNN), "flow", or a fit set's name.
+        aggregator: "own" of the machine, or "plain" or "weighted", on the machines with a weighted mean alone.
+    """
+
+    system: str
+    detectors: str
+    aggregator: str = "own"
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A choice, the systems it is seen in, and the two sides: with it less without it."""
+
+    name: str
+    system: str
+    with_it: Side
+    without: Side
+
+
+def _between(name, system, other, detectors):
+    return Effect(name, f"{system} − {other}", Side(system, detectors), Side(other, detectors))
+
+
+EFFECTS = (
+    _between("joint training", "OE-Flow", "OE", "fitted"),
+    _between("invariant latent", "OE-DFlow", "OE-Flow", "fitted"),
+    _between("invariant latent", "SerialOE-DFlow", "SerialOE-Flow", "flow"),
+    _between("attribute task", "Serial-OE", "OE", "fitted"),
+    *(Effect("weighted − plain mean", s, Side(s, "every", "weighted"), Side(s, "every", "plain")) for s in SYSTEMS),
+    *(
+        Effect(f"{words} − source fit", s.name, Side(s.name, fit_set), Side(s.name, "source"))
+        for fit_set, words in (("pseudo_target", "pseudo-target"), ("source+target", "source + target"))
+        for s in SYSTEMS.values()
+        if s.families
+    ),
+)
+
+
+def evaluate(scores, evaluation, seed=0):
+    """Every effect that the scores hold both sides of.
+
+    Args:
+        scores: as `ensembles.read_scores`. evaluation: `settings.Evaluation`. seed: of the bootstrap.
+
+    Returns:
+        DataFrame with `effect`, `system`, `machine` ("overall" for harmonic means over the machines that have both
+        sides), `score` (of `SCORES`), `difference`, `low`, `high` (95 % interval, mean over seeds), `sd`, `seeds`, in
+        percent points.
+    """
+    scored, found = _score_sides(scores, evaluation, seed), []
+    for effect in EFFECTS:
+        with_it, without = scored.get(effect.with_it, {}), scored.get(effect.without, {})
+        for run_seed in sorted({s for s, _ in with_it} & {s for s, _ in without}):
+            machines = paper_order({m for s, m in with_it if s == run_seed and (s, m) in without})
+            sides = [[side[run_seed, m] for m in machines] for side in (with_it, without)]
+            pairs = zip([*machines, "overall"], *([*side, overall(side)] for side in sides), strict=True)
+            for machine, one, other in pairs:
+                for name in SCORES:
+                    difference = one[name] - other[name]
+                    row = effect.name, effect.system, machine, name, run_seed, difference[0], *interval(difference)
+                    found.append(row)
+    keys = ["effect", "system", "machine", "score"]
+    table = pd.DataFrame(found, columns=[*keys, "seed", "difference", "low", "high"]).dropna(subset="difference")
+    table[["difference", "low", "high"]] *= 100
+    grouped = table.groupby(keys, sort=False)
+    means = grouped[["difference", "low", "high"]].mean()
+    return means.assign(sd=grouped["difference"].std(), seeds=grouped["seed"].nunique()).reset_index()
+
+
+def _score_sides(scores, evaluation, seed):
+    """{side: {(seed, machine): paper-rule `machine_scores`}}, on the labelled clips that all sides there have."""
+    labelled = scores[(scores["part"] == "test") & (scores["label"] != "")]
+    weighted = labelled[labelled["machine"].isin(evaluation.weighted_machines)]
+    detectors = {name: parameter_means(weighted[weighted["aggregator"] == name]) for name in AGGREGATORS}
+    detectors["own"] = detector_scores(labelled, evaluation.weighted_machines)
+    sides = list(dict.fromkeys(side for effect in EFFECTS for side in (effect.with_it, effect.without)))
+    tables = [_side_scores(detectors[side.aggregator], side).assign(side=i) for i, side in enumerate(sides)]
+    table = pd.concat(tables, ignore_index=True)
+    order, found = paper_order(table["machine"]), {}
+    for (machine, run_seed), here in table.groupby(["machine", "seed"], sort=False):
+        wide = here.pivot(index=["clip", "domain", "label"], columns="side", values="score").dropna()
+        domain, label = (wide.index.get_level_values(name).to_numpy() for name in ("domain", "label"))
+        for i, values in wide.items():
+            drawn = evaluation.max_fpr, evaluation.bootstrap, seed + order.index(machine)
+            scored = machine_scores(values, domain, label, *drawn)["paper"]
+            found.setdefault(sides[i], {})[run_seed, machine] = scored
+    return found
+
+
+def _side_scores(detectors, side):
+    """One side's clip scores: the mean over its detectors, of `ensembles.parameter_means`."""
+    chosen = detectors[detectors["system"] == side.system]
+    if side.detectors in ("fitted", "flow"):
+        chosen = chosen[(chosen["detector"] == "flow") == (side.detectors == "flow")]
+    elif side.detectors != "every":
+        chosen = chosen[chosen["detector"].str.endswith(f" {side.detectors}")]
+    return complete_mean(chosen, "detector", ["machine", "system", "seed"])

@@ -1,0 +1,283 @@
+"""One function a figure, one style; each returns the Figure; `save` writes PDF and PNG, the same bytes each time."""
+
+import librosa
+import matplotlib
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib import pyplot as plt
+from sklearn.decomposition import PCA
+
+from lib.detection.metrics import machine_scores
+from lib.paths import whole_file
+from lib.recordings.dcase import attribute_table
+
+COLUMN, PAGE = 3.5, 7.2  # inches, one and two columns of a paper
+DOMAINS, LABELS = ("source", "target"), ("normal", "anomaly")
+INK = {"source": "#0072B2", "target": "#D55E00", "normal": "#999999", "anomaly": "#111111"}  # differ in grey, too
+sns.set_theme(context="paper", style="ticks", palette="colorblind", font_scale=0.85)
+matplotlib.rcParams |= {
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 200,
+    "figure.dpi": 110,
+    "pdf.fonttype": 42,
+}
+
+
+def save(figures, folder, prefix=""):
+    """Write {name: Figure} as PDF and PNG into `folder`."""
+    for name, figure in figures.items():
+        figure.draw_without_rendering()  # the layout is found once, for both files
+        figure.set_layout_engine("none")
+        for suffix, metadata in ((".pdf", {"CreationDate": None}), (".png", {"Software": None})):
+            with whole_file(folder / f"{prefix}{name}{suffix}", sync=False) as temporary:
+                figure.savefig(temporary, metadata=metadata)
+
+
+def clip_counts(clips):
+    """Stacked bars: clips a split, domain and label."""
+    table = clips.assign(
+        group=clips["split"] + " " + clips["domain"].replace("", "?"), label=clips["label"].replace("", "?")
+    )
+    counts = table.groupby(["group", "label"]).size().unstack(fill_value=0)
+    figure, axis = plt.subplots(figsize=(COLUMN, 1.8))
+    counts.plot.barh(stacked=True, ax=axis, color=[INK.get(label, "#CCCCCC") for label in counts.columns], width=0.7)
+    axis.set(xlabel="clips", ylabel="")
+    axis.invert_yaxis()
+    axis.legend(title="", frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    sns.despine(figure)
+    return figure
+
+
+def levels(clips):
+    """Level of every clip by split, domain and label; clips far from the others stand apart."""
+    table = clips.assign(group=clips["split"] + " " + clips["domain"].replace("", "?"))
+    figure, axis = plt.subplots(figsize=(PAGE * 0.7, 2.2))
+    shown = {label: ink for label, ink in (*INK.items(), ("", "#CCCCCC")) if label in set(table["label"])}
+    sns.stripplot(table, x="rms_dbfs", y="group", hue="label", palette=shown, size=2.5, jitter=0.25, ax=axis)
+    axis.set(xlabel="level [dBFS]", ylabel="")
+    axis.legend(title="", frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    sns.despine(figure)
+    return figure
+
+
+def attribute_counts(values, clips):
+    """Clips of each attribute value, training and test by domain; `values` as `dcase.attribute_table`."""
+    group = clips["split"] + " " + clips["domain"].replace("", "?")
+    figure, axes = plt.subplots(1, len(values.columns), figsize=(PAGE, 2.4), squeeze=False)
+    for axis, parameter in zip(axes[0], values.columns, strict=True):
+        counts = pd.crosstab(values[parameter].replace("", "(none)"), group)
+        sns.heatmap(
+            counts, annot=True, fmt="d", cmap="Greys", cbar=False, ax=axis, linewidths=0.5, annot_kws={"size": 6}
+        )
+        axis.set(xlabel="", ylabel=parameter)
+        axis.tick_params(axis="x", rotation=30)
+        axis.tick_params(axis="y", rotation=0)
+    return figure
+
+
+def spectrogram_pair(sounds, titles, sample_rate):
+    """Log-magnitude spectrograms of several clips beside each other, on one scale.
+
+    Args:
+        sounds: list of (samples,) arrays, full scale = 1. titles: one a clip. sample_rate: Hz.
+    """
+    levels_db = [
+        librosa.amplitude_to_db(np.abs(librosa.stft(s, n_fft=1024, hop_length=512)), amin=1e-6) for s in sounds
+    ]
+    top = max(level.max() for level in levels_db)
+    figure, axes = plt.subplots(1, len(sounds), figsize=(PAGE, 2.1), sharey=True, squeeze=False)
+    for axis, level, sound, title in zip(axes[0], levels_db, sounds, titles, strict=True):
+        extent = (0, len(sound) / sample_rate, 0, sample_rate / 2000)
+        image = axis.imshow(level - top, origin="lower", aspect="auto", extent=extent, vmin=-80, vmax=0, cmap="magma")
+        axis.set(xlabel="time [s]")
+        axis.set_title(title, fontsize=7)
+    axes[0, 0].set_ylabel("frequency [kHz]")
+    figure.colorbar(image, ax=axes[0], label="level [dB re maximum]", pad=0.01)
+    return figure
+
+
+def batch_spectrograms(mel, captions, seconds):
+    """Mel spectrograms of a few inputs of the network.
+
+    Args:
+        mel: (n, 1, mels, frames) tensor. captions: one an input. seconds: length of a segment.
+    """
+    mel = mel[:, 0].float().cpu().numpy()
+    shown = 20 * np.log10(np.maximum(mel, 1e-4)) if mel.min() >= 0 else mel
+    figure, axes = plt.subplots(1, len(mel), figsize=(PAGE, 1.9), sharey=True)
+    for axis, image, caption in zip(axes, shown, captions, strict=True):
+        axis.imshow(image, origin="lower", aspect="auto", extent=(0, seconds, 0, len(image)), cmap="magma",
+                    vmin=np.quantile(shown, 0.02), vmax=shown.max())  # fmt: skip
+        axis.set(xlabel="time [s]")
+        axis.set_title(caption.replace(" + ", "\n+ "), fontsize=6)
+    axes[0].set_ylabel("mel band")
+    return figure
+
+
+TERMS = {"machine": "$L_{machine}$", "attribute": "$L_{att}$", "flow": "$L_{Flow}$"}
+
+
+def training_curves(history):
+    """Every loss term, the embeddings' variance and the learning rate by epoch.
+
+    Args:
+        history: DataFrame of `training.Trainer.run`.
+    """
+    terms = [name for name in TERMS if name in history]
+    figure, axes = plt.subplots(1, len(terms) + 2, figsize=(PAGE, 2.1))
+    for axis, name in zip(axes, terms, strict=False):
+        axis.plot(history["epoch"], history[name], color="#111111", label="training")
+        if name == "machine":
+            held = history["validation_loss"]
+            axis.plot(history["epoch"], held, color=INK["target"], ls="--", label="held-out clips")
+            axis.legend(frameon=False, fontsize=6, loc="lower center", bbox_to_anchor=(0.5, 1))
+        axis.set(xlabel="epoch", ylabel=f"{TERMS[name]} [nats]", ylim=None if name == "flow" else (0, None))
+    for axis, name, label in zip(
+        axes[-2:], ("embedding_variance", "learning_rate"), ("embedding variance", "learning rate"), strict=True
+    ):
+        axis.plot(history["epoch"], history[name], color="#111111")
+        axis.set(xlabel="epoch", ylabel=label, ylim=(0, None))
+    sns.despine(figure)
+    return figure
+
+
+def embedding_map(embeddings, parameter=None):
+    """Clip embeddings on the two principal axes of the training clips, by domain and by an attribute parameter.
+
+    Args:
+        embeddings: `embeddings.Embeddings`; its validation clips are drawn, or the training clips where there are none.
+        parameter: its name; where the clips do not have it, the one with most values.
+    """
+    axes_of = PCA(2, random_state=0).fit(_clip_means(embeddings.part("train")))
+    held = embeddings.part("validation")
+    shown = held if len(held.clips) >= 3 else embeddings.part("train")
+    values = attribute_table(shown.clips)
+    hues = {"domain": shown.clips["domain"].to_numpy()}
+    if len(values.columns):
+        parameter = parameter if parameter in values else values.nunique().idxmax()
+        hues[parameter] = values[parameter].to_numpy()
+    points = axes_of.transform(_clip_means(shown))
+    figure, panels = plt.subplots(1, len(hues), figsize=(PAGE, 2.6), sharex=True, sharey=True, squeeze=False)
+    for panel, (name, hue) in zip(panels[0], hues.items(), strict=True):
+        order = sorted(set(hue))
+        palette = INK if name == "domain" else sns.color_palette("viridis", len(order))
+        palette = {v: palette[v] for v in order} if name == "domain" else dict(zip(order, palette, strict=True))
+        sns.scatterplot(
+            x=points[:, 0], y=points[:, 1], hue=hue, style=hue, hue_order=order, palette=palette, s=22, ax=panel
+        )
+        panel.legend(title=name, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=6)
+        panel.set_xlabel("first principal axis")
+    panels[0, 0].set_ylabel("second principal axis")
+    sns.despine(figure)
+    return figure
+
+
+def _clip_means(embeddings):
+    sums = np.zeros((len(embeddings.clips), embeddings.vectors.shape[1]))
+    np.add.at(sums, embeddings.clip, embeddings.vectors)
+    return sums / np.bincount(embeddings.clip)[:, None]
+
+
+def score_distributions(scores, threshold=None):
+    """Standardised score of every test clip by domain and label, beside the calibration clips.
+
+    Args:
+        scores: DataFrame with `part`, `domain`, `label`, `score`, one row a clip. threshold: of the decision, or None.
+    """
+    calibration = scores["part"] == "calibration"
+    group = np.where(calibration, "calibration", scores["domain"].replace("", "?"))
+    table = scores.assign(group=group, label=scores["label"].replace("", "?"))
+    order = [g for g in ("calibration", *DOMAINS, "?") if g in set(group)]
+    figure, axis = plt.subplots(figsize=(PAGE * 0.7, 2.4))
+    common = dict(
+        x="group",
+        y="score",
+        hue="label",
+        order=order,
+        hue_order=[x for x in (*LABELS, "?") if x in set(table["label"])],
+    )
+    sns.boxplot(
+        table, **common, ax=axis, palette=INK | {"?": "#CCCCCC"}, fill=False, fliersize=0, linewidth=0.8, gap=0.1
+    )
+    sns.stripplot(table, **common, ax=axis, palette=INK | {"?": "#CCCCCC"}, dodge=True, size=2, alpha=0.6, legend=False)
+    if threshold is not None:
+        axis.axhline(threshold, color="#999999", lw=0.8, ls="--", zorder=0)
+    axis.set(xlabel="", ylabel="anomaly score [calibration sd]")
+    axis.legend(title="", frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    sns.despine(figure)
+    return figure
+
+
+def roc_curves(scores):
+    """ROC curve of each domain (its own normals and anomalies) and the range of pAUC; `scores` as above, test clips."""
+    figure, axis = plt.subplots(figsize=(COLUMN, 2.6))
+    for domain, style in zip(DOMAINS, ("-", "--"), strict=True):
+        here = scores[scores["domain"] == domain]
+        normal, anomaly = (np.sort(here.loc[here["label"] == label, "score"]) for label in LABELS)
+        if not len(normal) or not len(anomaly):
+            continue
+        levels_ = np.concatenate([[np.inf], np.sort(here["score"])[::-1]])
+        false, true = ([np.mean(part >= level) for level in levels_] for part in (normal, anomaly))
+        area = machine_scores(here["score"], here["domain"], here["label"])["paper"][f"auc_{domain}"][0]
+        axis.plot(false, true, style, color=INK[domain], label=f"{domain}, AUC {100 * area:.1f} %")
+    axis.plot([0, 1], [0, 1], ":", color="#999999", lw=0.8)
+    axis.axvspan(0, 0.1, color="#EEEEEE", zorder=0)
+    axis.set(
+        xlabel="false positive rate (grey: range of pAUC)", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1.01)
+    )
+    axis.legend(frameon=False, loc="lower right")
+    sns.despine(figure)
+    return figure
+
+
+def detector_grid(table):
+    """Score of each detector on each fit set, in percent; `table` as `ensembles.evaluate_detectors`."""
+    names = {"auc_source": "AUC source", "auc_target": "AUC target", "pauc": "pAUC", "hmean": "harmonic mean"}
+    fit_sets = list(dict.fromkeys(table["fit_set"]))
+    figure, axes = plt.subplots(1, len(names), figsize=(PAGE, 2.8), sharey=True)
+    for axis, (score, title) in zip(axes, names.items(), strict=True):
+        grid = table[table["score"] == score].pivot(index="detector", columns="fit_set", values="value")
+        grid = grid.loc[list(dict.fromkeys(table["detector"])), fit_sets]
+        sns.heatmap(grid, annot=True, fmt=".1f", cmap="vlag", center=50, vmin=20, vmax=80, cbar=False, ax=axis,
+                    annot_kws={"size": 6}, linewidths=0.5)  # fmt: skip
+        axis.set(xlabel="", ylabel="")
+        axis.set_title(f"{title} [%]", fontsize=7)
+        axis.tick_params(axis="x", rotation=35)
+    return figure
+
+
+def reconstruction_curve(history):
+    """Error of the autoencoder by epoch; `history` as `autoencoder.train` returns it."""
+    figure, axis = plt.subplots(figsize=(COLUMN, 2.1))
+    axis.plot(history["epoch"], history["loss"], color="#111111", label="training")
+    axis.plot(history["epoch"], history["validation_loss"], color=INK["target"], ls="--", label="held-out vectors")
+    axis.set(xlabel="epoch", ylabel="mean squared error [dB²]", yscale="log")
+    axis.legend(frameon=False)
+    sns.despine(figure)
+    return figure
+
+
+def reconstruction_images(pairs, captions, hop_seconds):
+    """Input, reconstruction and residual of a few clips, a row a clip, levels and residuals each on one scale.
+
+    Args:
+        pairs: list of (input, reconstruction), both (frames, bands) [dB]. captions: one a clip. hop_seconds: a frame's.
+    """
+    levels_db = np.concatenate([image.ravel() for pair in pairs for image in pair])
+    low, high = np.quantile(levels_db, (0.01, 0.999))
+    reach = max(np.quantile(np.abs(given - made), 0.99) for given, made in pairs)
+    scales = [dict(vmin=low, vmax=high, cmap="magma")] * 2 + [dict(vmin=-reach, vmax=reach, cmap="cividis")]
+    figure, axes = plt.subplots(len(pairs), 3, figsize=(PAGE, 1.7 * len(pairs)), sharey=True, squeeze=False)
+    for row, (given, made), caption in zip(axes, pairs, captions, strict=True):
+        for axis, image, scale in zip(row, (given, made, given - made), scales, strict=True):
+            extent = (0, len(image) * hop_seconds, 0, image.shape[1])
+            shown = axis.imshow(image.T, origin="lower", aspect="auto", extent=extent, interpolation="none", **scale)
+        row[0].set(ylabel=f"{caption}\nmel band")
+        figure.colorbar(row[1].images[0], ax=row[:2], label="level [dB]", pad=0.01)
+        figure.colorbar(shown, ax=row[2], label="residual [dB]", pad=0.02)
+    for axis, title in zip(axes[0], ("input", "reconstruction", "residual"), strict=True):
+        axis.set_title(title, fontsize=7)
+    for axis in axes[-1]:
+        axis.set(xlabel="time [s]")
+    return figure

@@ -1,0 +1,107 @@
+"""Decisions of every row, and the challenge's submission files (DCASE 2023 Task 2, arXiv:2305.07828).
+
+The official evaluator aligns a file's rows with the test clips by sorted order, so one with a clip too many or too few
+would be judged wrongly in silence: it is refused, not written.
+"""
+
+import numpy as np
+import pandas as pd
+
+from lib.detection.metrics import decision_scores
+from lib.detection.scoring import decision_threshold
+from lib.paths import whole_file, write_text
+
+KINDS = ("anomaly_score", "decision_result")
+
+
+def decisions(rows, quantile):
+    """Threshold and decisions of each row and machine (protocol `all`), and their quality where labels are known.
+
+    Args:
+        rows: as `ensembles.add_submitted`. quantile: of `scoring.decision_threshold`.
+
+    Returns:
+        DataFrame with `system`, `machine`, `seed`, `threshold`, `fit` (gamma or empirical), `domain`, `precision`,
+        `recall`, `f1`, in shares of 1; the last four are NaN where no label is known.
+    """
+    columns, found = ["system", "machine", "seed", "threshold", "fit", "domain", "precision", "recall", "f1"], []
+    for (system, machine, seed), clips in rows[rows["protocol"] == "all"].groupby(
+        ["system", "machine", "seed"], sort=False
+    ):
+        threshold, fit = decision_threshold(clips.loc[clips["part"] == "calibration", "score"], quantile)
+        test = clips[(clips["part"] == "test") & (clips["label"] != "")]
+        quality = decision_scores(test["score"] > threshold, test["domain"], test["label"])
+        facts = {"system": system, "machine": machine, "seed": seed, "threshold": threshold, "fit": fit}
+        found += [facts | {"domain": domain} | scores for domain, scores in quality.items()] or [facts]
+    return pd.DataFrame(found, columns=columns)
+
+
+def export(rows, dataset, run, team, quantile):
+    """Write the files of every row and machine; a refused one stops no other. Files that an earlier call left go.
+
+    Args:
+        rows: as `ensembles.add_submitted`; protocol `all` is written. dataset: `dcase.Dataset` that was scored.
+        run: `paths.Run`. team: folder of the files. quantile: of `scoring.decision_threshold`.
+
+    Returns:
+        The written paths and a list of refusals (text), which stand in `Run.refusals`, too.
+    """
+    written, refusals = [], []
+    for (system, machine), clips in rows[rows["protocol"] == "all"].groupby(["system", "machine"], sort=False):
+        index = dataset.of(machine, "test")
+        try:
+            files = submission(clips, index, quantile)
+        except ValueError as error:
+            refusals.append(f"{system}, {machine}: {error}")
+            continue
+        for (kind, section), text in files.items():
+            path = run.submission(team, system, kind, machine, section)
+            with whole_file(path, sync=False) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+            written.append(path)
+    for kind in KINDS:
+        for old in set((run.root / "teams" / team).glob(f"*/{kind}_*.csv")) - set(written):
+            old.unlink()
+    run.refusals.unlink(missing_ok=True)
+    if refusals:
+        write_text(run.refusals, "\n".join(refusals) + "\n")
+    return written, refusals
+
+
+def submission(clips, index, quantile):
+    """The texts of one row's files on one machine.
+
+    Args:
+        clips: rows of one system and machine, of the parts "calibration" and "test" and every seed.
+        index: the machine's test clips, as `Dataset.of(machine, "test")`. quantile: of `scoring.decision_threshold`.
+
+    Returns:
+        {(kind, section): text} with `KINDS`; a line is `<stem>.wav,<value>`, lines are in the order of the names.
+        Several seeds give their mean score, and the threshold is that of their mean calibration scores.
+
+    Raises:
+        ValueError: the scored clips are not the index's; a clip needs a finite score of every seed.
+    """
+    table = clips.groupby(["part", "clip"])["score"].agg(["mean", "count"]).reset_index()
+    table = table[(table["count"] == clips["seed"].nunique()) & np.isfinite(table["mean"])]
+    test, calibration = (table[table["part"] == part].set_index("clip")["mean"] for part in ("test", "calibration"))
+    expected = set(index["stem"])
+    if expected.isdisjoint(test.index):
+        raise ValueError("not written: no test clip has a score; were the scores made from another data root?")
+    for odd, what, mend in (
+        (expected - set(test.index), "no score for", "see problems.csv, mend or remove these recordings, score again"),
+        (set(test.index) - expected, "no recording for", "put it back under the data root, or score the machine again"),
+    ):
+        if odd:
+            names = ", ".join(sorted(odd)[:5]) + (" …" if len(odd) > 5 else "")
+            raise ValueError(f"not written: {what} {len(odd)} of {len(expected)} test clips ({names}); {mend}")
+    threshold, _ = decision_threshold(calibration, quantile)
+    files = {}
+    for section, here in index.groupby("section"):
+        table = pd.DataFrame({"name": here["stem"] + ".wav", "score": test[here["stem"]].to_numpy()}).sort_values(
+            "name"
+        )
+        decided = table.assign(score=(table["score"] > threshold).astype(int))
+        for kind, values in zip(KINDS, (table, decided), strict=True):
+            files[kind, section] = values.to_csv(index=False, header=False, lineterminator="\n")
+    return files

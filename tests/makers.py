@@ -1,0 +1,63 @@
+"""What several tests make: clips of noise, and clip scores as the notebooks write them."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import soundfile
+
+from lib.systems import SYSTEMS
+
+RATE = 16000
+
+
+def write_noise(path, seconds=1.0, seed=0, rate=RATE, level=0.1, channels=1):
+    """Write a clip of white noise; returns its int16 samples, (n,) or (n, channels)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).standard_normal((round(seconds * rate), channels)).squeeze() * level
+    samples = np.clip(noise * 32768, -32768, 32767).astype(np.int16)
+    soundfile.write(path, samples, rate)
+    return samples
+
+
+DETECTORS = (("GMM-1", "source"), ("GMM-1", "source+target"), ("KNN-1", "source"), ("KNN-1", "source+target"))
+LACKING = ("Serial-OE", "OE-DFlow", "SerialOE-Flow", "SerialOE-DFlow")  # of a machine without attributes
+
+
+def long_form(clips, values, machine="fan", system="OE", detector="KNN-1", fit_set="source", aggregator="plain", parameter="all", seed=0):  # fmt: skip
+    """Scores of one detector as the notebooks write them; `clips` has part, clip, domain, label."""
+    facts = dict(machine=machine, system=system, parameter=parameter, seed=seed, detector=detector, fit_set=fit_set)
+    return clips.assign(**facts, aggregator=aggregator, score=values, mean=0.0, deviation=1.0, standardized=values)
+
+
+def clip_table(test=15, calibration=12):
+    """`test` clips a domain and label, and calibration clips."""
+    rows = [
+        ("test", f"{d}_{x}_{i:02d}", d, x)
+        for d in ("source", "target")
+        for x in ("normal", "anomaly")
+        for i in range(test)
+    ]
+    rows += [("calibration", f"train_{i:02d}", "source", "normal") for i in range(calibration)]
+    return pd.DataFrame(rows, columns=["part", "clip", "domain", "label"])
+
+
+def made(machines=("fan", "ToyCar"), systems=("OE",), seeds=(0,), lacking=None, shift=1.5, **size):
+    """A run in which anomalies score `shift` deviations higher."""
+    clips, rng, tables_ = clip_table(**size), np.random.default_rng(0), []
+    for machine in machines:
+        for system in [s for s in systems if s not in (lacking or {}).get(machine, ())]:
+            known = SYSTEMS.get(system)
+            detectors = DETECTORS if known and known.families else ()
+            if known is None:
+                detectors += ((re.sub(r"Baseline \((.*)\)", r"\1", system), ""),)
+            elif "flow" in known.detectors:
+                detectors += (("flow", ""),)
+            for seed in seeds:
+                for detector, fit_set in detectors:
+                    for aggregator in ("plain", "weighted") if known else ("plain",):
+                        values = rng.normal(0, 1, len(clips)) + shift * (clips["label"] == "anomaly")
+                        tables_.append(
+                            long_form(clips, values, machine, system, detector, fit_set, aggregator, "all", seed)
+                        )
+    return pd.concat(tables_, ignore_index=True)

@@ -1,0 +1,133 @@
+import librosa
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.signal import sosfiltfilt, sosfreqz
+
+from lib.network.frontend import (
+    Cuts,
+    MelSpectrogram,
+    column_weights,
+    gather,
+    highpass,
+    highpassed_power,
+    power_weights,
+    segment_starts,
+    spectrograms,
+)  # fmt: skip
+from lib.recordings.machine import standardized
+from lib.settings import Frontend
+
+
+class FakeBank:
+    """Clips held in a list, as a bank would serve them."""
+
+    def __init__(self, sounds):
+        self.samples = np.concatenate(sounds)
+        lengths = [len(s) for s in sounds]
+        self.rows = pd.DataFrame({"start": np.cumsum([0, *lengths[:-1]]), "length": lengths})
+
+    def sound(self, row):
+        return self.samples[row.start : row.start + row.length]
+
+
+@pytest.fixture
+def bank():
+    rng = np.random.default_rng(0)
+    return FakeBank([(rng.standard_normal(n) * level + 50).astype(np.int16) for n, level in ((900, 500), (300, 3000))])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "starts"),
+    [(10, [0, 1.25, 2.5, 3.75, 5.0]), (12, [0, 1.25, 2.5, 3.75, 5.0, 6.25, 7.0]), (5, [0]), (3, [0]), (5.5, [0, 0.5])],
+)
+def test_segments_cover_the_clip(seconds, starts):
+    assert segment_starts(int(seconds * 16000), 80000, 0.75).tolist() == [int(s * 16000) for s in starts]
+
+
+def test_machine_standardisation_is_one_for_all_clips(bank):
+    rows = standardized(bank, bank.rows, "machine", bank.rows[:1])
+    target = bank.samples[:900] / 32768
+    assert np.allclose(rows["mean"], target.mean()) and np.allclose(rows["deviation"], target.std())
+    waves = gather(torch.from_numpy(bank.samples), Cuts.of(rows[:1], [0]), 900)
+    assert abs(float(waves.mean())) < 1e-5 and float(waves.std(correction=0)) == pytest.approx(1, abs=1e-5)
+
+
+def test_clip_standardisation_is_each_clips_own_and_survives_silence():
+    bank = FakeBank([np.full(400, 3, np.int16), np.arange(400).astype(np.int16)])
+    rows = standardized(bank, bank.rows, "clip", bank.rows[:1])
+    waves = gather(torch.from_numpy(bank.samples), Cuts.of(rows, [0, 0]), 400)
+    assert torch.isfinite(waves).all() and waves[0].abs().max() < 1e-3
+    assert float(waves[1].std(correction=0)) == pytest.approx(1, abs=1e-5)
+
+
+def test_gather_cuts_and_tiles(bank):
+    rows = bank.rows.assign(mean=0.0, deviation=1.0)
+    offsets = [250, 100]
+    waves = gather(torch.from_numpy(bank.samples), Cuts.of(rows, offsets), 500).numpy() * 32768
+    assert np.array_equal(waves[0], bank.samples[250:750])
+    assert np.array_equal(waves[1], np.tile(bank.samples[900:], 3)[100:600])
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_mel_spectrogram_is_librosas(power):
+    frontend = Frontend(power=power)
+    wave = np.random.default_rng(0).standard_normal(80000).astype(np.float32)
+    mel = MelSpectrogram(frontend, 16000)(torch.from_numpy(wave)[None])
+    assert mel.shape == (1, 1, 224, 313) == (1, 1, 224, MelSpectrogram(frontend, 16000).frames(80000))
+    stft = np.abs(librosa.stft(wave, n_fft=2048, hop_length=256, pad_mode="reflect"))
+    stft /= np.sqrt((librosa.filters.get_window("hann", 2048) ** 2).sum())
+    bands = librosa.filters.mel(sr=16000, n_fft=2048, n_mels=224, fmin=50, fmax=7800, htk=True, norm=None)
+    expected = bands @ stft**power
+    assert np.allclose(mel[0, 0], expected, atol=1e-4 * expected.max())
+    assert (bands.sum(axis=1) > 0).all()
+
+
+def test_log_compression_is_of_the_same_mel():
+    wave = torch.randn(2, 16000, generator=torch.Generator().manual_seed(0))
+    plain, log = (MelSpectrogram(Frontend(mels=32, log=log), 16000)(wave) for log in (False, True))
+    assert torch.allclose(plain.log(), log, atol=1e-5)
+    assert torch.isfinite(MelSpectrogram(Frontend(mels=32, log=True), 16000)(torch.zeros(1, 16000))).all()
+
+
+def test_mixing_waves_before_mel(bank):
+    rows = bank.rows.assign(mean=0.0, deviation=1.0)
+    samples, mel = torch.from_numpy(bank.samples), MelSpectrogram(Frontend(window=128, hop=64, mels=8), 16000)
+    first, second = Cuts.of(rows[:1], [0]), Cuts.of(rows[1:], [0])
+    mixed = spectrograms(samples, first, mel, 300, second, torch.tensor([0.3]))
+    waves = 0.3 * gather(samples, first, 300) + 0.7 * gather(samples, second, 300)
+    assert torch.allclose(mixed, mel(waves), atol=1e-6)
+
+
+def test_highpass_meets_its_edges():
+    _, response = sosfreqz(highpass(4000, 3500, 16000), worN=[3500, 4000, 6000], fs=16000)
+    level = 20 * np.log10(np.abs(response))
+    assert level[0] <= -39.9 and level[1] >= -3.1 and level[2] > -0.1
+
+
+def test_power_weights_follow_the_event():
+    rng, sections = np.random.default_rng(0), highpass(4000, 3500, 16000)
+    sound = np.zeros(32000)
+    sound[16000:24000] = 3000 * rng.standard_normal(8000)
+    starts = segment_starts(32000, 8000, 0.0)
+    weights = power_weights(highpassed_power(sound, sections), starts, 8000)
+    filtered = sosfiltfilt(sections, sound / 32768)
+    power = np.array([np.mean(filtered[s : s + 8000] ** 2) for s in starts])
+    assert np.allclose(weights, power / power.sum()) and weights.argmax() == 2 and weights[2] > 0.95
+    assert np.allclose(power_weights(np.zeros(32000), starts, 8000), 0.25)
+
+
+def test_column_weights_are_equations_shares():
+    """Column j weighs the mean power of samples ⌊jL/W⌋ … ⌊(j+1)L/W⌋ of its segment, all columns of the clip sum to 1."""
+    power = np.random.default_rng(0).random(1000)
+    starts, length, columns = [0, 250, 600], 400, 7
+    weights = column_weights(power, starts, length, columns)
+    expected = [
+        [np.mean(power[s + j * length // columns : s + (j + 1) * length // columns]) for j in range(columns)]
+        for s in starts
+    ]
+    assert np.allclose(weights, np.array(expected) / np.sum(expected)) and weights.sum() == pytest.approx(1)
+    assert np.allclose(column_weights(np.zeros(1000), starts, length, columns), 1 / 21)
+    short = column_weights(power[:100], [0], 400, 4)  # a clip of a quarter of a segment is heard four times
+    assert np.allclose(short, 0.25)
