@@ -81,8 +81,8 @@ def test_folds_keep_mixtures_of_a_clip_from_what_scores_it(machine, monkeypatch)
     clips.loc[mixed, "stem"] = clips.loc[clips["part"].eq("train") & clips["domain"].eq("source"), "stem"].to_numpy()
     fitted = Embeddings(machine.vectors, machine.clip, machine.weight, clips).part("train", "pseudo_target")
     heard, scored = [], []
-    monkeypatch.setattr(scoring, "fit_detectors", lambda e, *_: heard.append(e.clips))
-    monkeypatch.setattr(scoring, "score_clips", lambda _, e: scored.append(set(e.clips["stem"])) or e.clips)
+    monkeypatch.setattr(detectors, "fit_detectors", lambda e, *_: heard.append(e.clips))
+    monkeypatch.setattr(detectors, "score_clips", lambda _, e: scored.append(set(e.clips["stem"])) or e.clips)
     _, folds = detectors._cross_scores(fitted, ("KNN",), INLIERS, 0)
     assert folds == 5 and set.union(*scored) == set(machine.part("train").clips["stem"])
     for fit, held in zip(heard, scored, strict=True):
