@@ -1,4 +1,4 @@
-# make demo | test | lint | lab | run | paper | bench          every target sets .venv up by itself
+# make demo | test | test-all | lint | lab | run | paper | bench          every target sets .venv up by itself
 PYTHON ?= python3
 PRESET ?= quick
 SEEDS ?= 0
@@ -6,7 +6,7 @@ RUN ?= $(basename $(notdir $(PRESET)))
 CORES ?=
 BIN := .venv/bin
 
-.PHONY: demo test lint lab run paper bench
+.PHONY: demo test test-all lint lab run paper bench
 export PYTHONPATH := $(CURDIR)
 
 demo: .venv/ready
@@ -21,6 +21,9 @@ paper:
 
 test: .venv/ready
 	$(BIN)/python -m pytest
+
+test-all: test
+	$(BIN)/python -m pytest -m long
 
 lint: .venv/ready
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/nbstripout --verify notebooks/*.ipynb
