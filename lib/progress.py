@@ -1,4 +1,7 @@
-"""Progress bars for a person; batch runs set TQDM_DISABLE, which tqdm's notebook bars do not read by themselves."""
+"""How work goes on: processes at a time, and progress bars for a person.
+
+Batch runs set TQDM_DISABLE, which tqdm's notebook bars do not read by themselves.
+"""
 
 import os
 
@@ -8,3 +11,11 @@ from tqdm.auto import tqdm
 def progress(iterable, label, **options):
     """`iterable` with a bar that goes when it is done."""
     return tqdm(iterable, label, leave=False, disable=bool(os.environ.get("TQDM_DISABLE")), **options)
+
+
+def cores() -> int:
+    """Cores that this process may use; where the system cannot tell (macOS, Windows), all of the computer's."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1

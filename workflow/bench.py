@@ -1,7 +1,6 @@
 """Speed as ratios measured in one run: python workflow/bench.py [name of BENCHES …], all without   (make bench)."""
 
 import itertools
-import os
 import platform
 import resource
 import shutil
@@ -20,6 +19,7 @@ from sklearn.covariance import ledoit_wolf
 from sklearn.neighbors import NearestNeighbors
 from torch.utils.data import DataLoader, TensorDataset
 
+from lib.progress import cores
 from lib.detection.detectors import fit_sets
 from lib.detection.inliers import GMM, KNN
 from lib.detection.metrics import machine_scores
@@ -35,7 +35,7 @@ from lib.recordings.clips import ClipBank
 from lib.settings import Settings
 from lib.systems import SYSTEMS
 
-WORKERS = len(os.sched_getaffinity(0))
+WORKERS = cores()
 
 
 def median_seconds(work, repeats):

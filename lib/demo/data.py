@@ -21,7 +21,7 @@ from lib.demo.machines import MACHINES, Fault
 from lib.demo.recipes import check, combinations, recipe_of
 from lib.demo.sounds import SAMPLE_RATE, factory, recording_path
 from lib.paths import whole_file
-from lib.progress import progress
+from lib.progress import cores, progress
 from lib.recordings import dcase
 
 GENERATOR = 1  # raise it when a clip would sound different: demo data at hand is then made anew
@@ -58,7 +58,7 @@ def make_demo_data(root, demo, workers=None, lengths=None):
     with _locked(root):
         if _read(root / WHOLE).get("order") != order:  # another process may have made it meanwhile
             _remove(root)
-            _make(root, order, workers or len(os.sched_getaffinity(0)))
+            _make(root, order, workers or cores())
     return root
 
 

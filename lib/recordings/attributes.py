@@ -4,6 +4,7 @@ Paper: Eqs. 3 and 8, Sec. 3.1 and 4.2. Values, K, v and the smallest gap are tak
 machine, both domains and both sides of the split.
 """
 
+import json
 import re
 from dataclasses import dataclass
 
@@ -101,7 +102,7 @@ class Labels:
         if "attribute" not in system.losses:
             return cls((), found, parameter)
         by = parameter if _second_task(system, settings) == "attribute" else "section"
-        classes = tuple(sorted(set(_texts(training, by)) - {""}))
+        classes = _classes(training, by)
         if len(classes) < 2:
             print(f"{system.name}: only {len(classes)} {by} to tell apart; trained without the second task")
             classes = ()
@@ -142,5 +143,27 @@ def _texts(rows, by):
     table = attribute_table(rows)
     if by != ALL:
         return table.get(by, pd.Series("", index=rows.index))
-    joint = [" ".join(f"{k}={v}" for k, v in zip(table.columns, row, strict=True) if v) for row in table.to_numpy()]
-    return pd.Series(joint, index=rows.index)
+    return pd.Series([_joint(row, sorted(row)) for row in table.to_dict("records")], index=rows.index, dtype=str)
+
+
+def _joint(values, keys):
+    """`car=B1 spd=28V` of a clip's {key: value}, without the keys that it lacks."""
+    return " ".join(f"{key}={values[key]}" for key in keys if values[key])
+
+
+def _classes(training, by):
+    """What is to be told apart, sorted; joint attributes by their values in the order in which the names list the keys.
+
+    A key's place is the foremost that it takes in any clip, so that neither the order of the clips nor one clip that
+    lists its keys in another order changes a class.
+    """
+    if by != ALL:
+        return tuple(sorted(set(_texts(training, by)) - {""}))
+    place = {}
+    for text in training["attributes"]:
+        for position, key in enumerate(json.loads(text)):
+            place[key] = min(position, place.get(key, position))
+    table = attribute_table(training)
+    keys = sorted(table.columns, key=lambda key: (place[key], key))
+    ordered = {_joint(row, keys): _joint(row, sorted(row)) for row in table.to_dict("records")}
+    return tuple(ordered[text] for text in sorted(ordered) if text)

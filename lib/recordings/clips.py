@@ -1,8 +1,9 @@
 """The clip bank: every clip decoded once, in parallel, to one memory-mapped int16 file at one sample rate.
 
 A bank is a folder of `samples.i16` (all clips end to end), `index.parquet` (a row a clip) and `bank.json` (the
-fingerprint: SHA-256 over names, attributes, sizes and CRC-32s of the audio files). It is rebuilt exactly when the audio
-changes: `ClipBank.open` compares each file's size and times, and where these differ its contents.
+fingerprint: SHA-256 over the decoder's version, rate and channel and over names, attributes, sizes and CRC-32s of the
+audio files). It is rebuilt exactly when the audio or the decoder changes: `ClipBank.open` compares each file's size and
+times, and where these differ its contents.
 """
 
 import fcntl
@@ -21,9 +22,10 @@ import pandas as pd
 import torch
 
 from lib import paths
+from lib.progress import cores
 from lib.paths import whole_file
 from lib.recordings import dcase
-from lib.recordings.decoding import STATE, checksum_of, decode_into, expected_length, file_state
+from lib.recordings.decoding import STATE, VERSION, checksum_of, decode_into, expected_length, file_state
 from lib.settings import load_settings
 
 
@@ -35,15 +37,15 @@ class ClipBank:
             the file's own `file_rate` (Hz) and `channels`, and `usable`.
         samples: (total,) int16 memory map.
         problems: DataFrame of file, problem and mend, the index's and the decoder's together.
-        fingerprint: hexadecimal digest of the audio.
+        fingerprint: hexadecimal digest of the audio and of how it was decoded.
     """
 
-    def __init__(self, folder, dataset):
+    def __init__(self, folder, dataset, data):
         self.folder = Path(folder)
         self.dataset = dataset
         self.clips = pd.read_parquet(self.folder / "index.parquet")
         state = json.loads((self.folder / "bank.json").read_text())
-        self.fingerprint, self.sample_rate = state["fingerprint"], state["sample_rate"]
+        self.fingerprint, self.sample_rate, self.decoder = state["fingerprint"], data.sample_rate, _decoder(data)
         self.problems = pd.concat(
             [dataset.problems, pd.DataFrame(state["problems"], columns=dcase.PROBLEM_COLUMNS)], ignore_index=True
         )
@@ -74,9 +76,9 @@ class ClipBank:
             ) from error
         with lock:
             fcntl.lockf(lock, fcntl.LOCK_EX)  # flock would pass to the workers, which outlive a killed parent
-            if not _fresh(folder, dataset.clips):
-                _build(folder, dataset, data, workers or len(os.sched_getaffinity(0)))
-            return cls(folder, dataset)
+            if not _fresh(folder, dataset.clips, _decoder(data)):
+                _build(folder, dataset, data, workers or cores())
+            return cls(folder, dataset, data)
 
     def of(self, machine, split=None):
         """Usable rows of one machine (and split).
@@ -113,7 +115,7 @@ class ClipBank:
     def fingerprint_of(self, machine):
         """Digest of what a model of `machine` hears: its own clips and the training clips of all others."""
         own = self.clips["machine"] == machine
-        return _digest(self.clips[own | (self.clips["split"] == "train")])
+        return _digest(self.clips[own | (self.clips["split"] == "train")], self.decoder)
 
     def tensor(self, device="cpu"):
         """(total,) int16 tensor of `samples`: a view of the memory map on the CPU, a copy on a GPU."""
@@ -133,15 +135,20 @@ def _same_content(path, checksum):
         return False
 
 
-def _fresh(folder, clips):
-    """Whether the bank in `folder` holds exactly the audio of `clips`, these rows; renews times that only look new."""
-    if not (folder / "bank.json").exists():
-        return False
+def _decoder(data):
+    """What the samples follow from beside the files."""
+    return {"version": VERSION, "sample_rate": data.sample_rate, "channel": data.channel}
+
+
+def _fresh(folder, clips, decoder):
+    """Whether the bank in `folder` holds exactly the audio of `clips`, these rows, decoded by `decoder`; renews times
+    that only look new."""
     try:
+        state = json.loads((folder / "bank.json").read_text(encoding="utf-8"))
         index = pd.read_parquet(folder / "index.parquet")
     except (OSError, ValueError):
         return False
-    if not index[list(dcase.CLIP_COLUMNS)].equals(clips):
+    if state.get("decoder") != decoder or not index[list(dcase.CLIP_COLUMNS)].equals(clips):
         return False
     samples = folder / "samples.i16"
     if not samples.exists() or samples.stat().st_size != 2 * index["room"].sum():
@@ -179,15 +186,17 @@ def _build(folder, dataset, data, workers):
     index = index.drop(columns="problems")
     with whole_file(folder / "index.parquet", sync=False) as temporary:
         index.to_parquet(temporary)
-    state = {"fingerprint": _digest(index), "sample_rate": data.sample_rate, "clips": len(index), "problems": problems}
+    decoder = _decoder(data)
+    state = {"fingerprint": _digest(index, decoder), "decoder": decoder, "clips": len(index), "problems": problems}
     with whole_file(folder / "bank.json", sync=False) as temporary:
         temporary.write_text(json.dumps(state, indent=1))
 
 
-def _digest(index):
-    """Of names, attributes, sizes and checksums of the clips."""
+def _digest(index, decoder):
+    """Of the decoder and of names, attributes, sizes and checksums of the clips."""
     names = index["machine"] + "/" + index["split"] + "/" + index["stem"] + "|" + index["attributes"]
-    return hashlib.sha256("\n".join(names + "|" + index["checksum"]).encode()).hexdigest()
+    lines = [json.dumps(decoder, sort_keys=True), *(names + "|" + index["checksum"])]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _same_audio(index):

@@ -55,7 +55,7 @@ def test_parameters_with_one_value_are_left_out():
 def test_labels_of_each_system():
     settings = Settings()
     joint = Labels.of(CAR, SYSTEMS["SerialOE-Flow"], "all", settings)
-    assert joint.classes == ("car=A2 spd=40V mic=1", "car=B1 spd=28V mic=1", "car=B1 spd=31V mic=1", "mic=1")
+    assert joint.classes == ("car=A2 mic=1 spd=40V", "car=B1 mic=1 spd=28V", "car=B1 mic=1 spd=31V", "mic=1")
     own = Labels.of(CAR, SYSTEMS["SerialOE-DFlow"], "spd", settings)
     assert own.classes == ("28V", "31V", "40V")
     rows = own.add_to(CAR)
@@ -64,6 +64,22 @@ def test_labels_of_each_system():
     assert Labels.of(CAR, SYSTEMS["OE-DFlow"], "spd", settings).classes == ()
     plain = Labels.of(CAR, SYSTEMS["OE"], "all", settings)
     assert plain == Labels() and plain.add_to(CAR)["position"].isna().all()
+
+
+def test_joint_classes_do_not_depend_on_the_order_of_keys_or_clips():
+    mixed = clips({"car": "B1", "spd": "28V"}, {"spd": "31V", "car": "A2"}, {"spd": "28V", "car": "B1"})
+    labels = Labels.of(mixed, SYSTEMS["Serial-OE"], "all", Settings())
+    assert labels.classes == ("car=A2 spd=31V", "car=B1 spd=28V")
+    assert Labels.of(mixed[::-1], SYSTEMS["Serial-OE"], "all", Settings()) == labels
+    for rows in (mixed, mixed[::-1], mixed[1:]):
+        assert labels.add_to(rows)["category"].tolist() == [{0: 1, 1: 0, 2: 1}[i] for i in rows.index]
+
+
+def test_joint_classes_stand_in_the_order_of_the_names_keys():
+    """vel before loc, as bearing's names say, although loc comes first in the alphabet."""
+    bearing = clips({"vel": "2", "loc": "A"}, {"vel": "1", "loc": "B"}, {"vel": "1", "loc": "C"})
+    classes = Labels.of(bearing, SYSTEMS["Serial-OE"], "all", Settings()).classes
+    assert classes == ("loc=B vel=1", "loc=C vel=1", "loc=A vel=2")
 
 
 def test_target_domain_values_are_among_the_classes():

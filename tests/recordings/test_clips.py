@@ -67,6 +67,18 @@ def test_a_damaged_bank_is_built_again(root, run, monkeypatch):
     assert len(ClipBank.open(run, root, Data()).samples) == len(bank.samples) and len(builds) == 2
 
 
+def test_another_decoder_builds_the_bank_again_and_has_another_fingerprint(root, run, monkeypatch):
+    builds = built(monkeypatch)
+    before = ClipBank.open(run, root, Data())
+    monkeypatch.setattr(clips, "VERSION", clips.VERSION + 1)
+    after = ClipBank.open(run, root, Data())
+    assert len(builds) == 2 and after.fingerprint != before.fingerprint
+    assert after.fingerprint_of("fan") != before.fingerprint_of("fan")
+    others = [ClipBank.open(run, root, data) for data in (Data(sample_rate=8000), Data(channel=0))]
+    assert len({bank.fingerprint for bank in [after, *others]}) == 3
+    assert len({bank.fingerprint_of("fan") for bank in [after, *others]}) == 3
+
+
 def test_other_sample_rates_are_resampled(root, run, train):
     name = "section_00_source_train_normal_0050_m-n_W.wav"
     time = np.arange(2 * 44100) / 44100
