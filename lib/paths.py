@@ -1,10 +1,12 @@
 """Where every file of a run lives: the one place that builds a path."""
 
+import errno
 import hashlib
 import os
 import re
-import tempfile
-from contextlib import contextmanager
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,18 @@ PROJECT = Path(__file__).resolve().parents[1]
 PRESETS = PROJECT / "workflow" / "presets"
 NOTEBOOKS = PROJECT / "notebooks"
 OUTPUTS = PROJECT / "outputs"
+ANOTHER = "choose another run folder (RUN)"
+MENDS = {  # of a failed write
+    errno.ENOSPC: f"free space there or {ANOTHER}",
+    errno.EDQUOT: f"your quota is used up: delete files of yours there or {ANOTHER}",
+    errno.EROFS: f"the disk can only be read: {ANOTHER}",
+    errno.EACCES: f"get the right to write there or {ANOTHER}",
+    errno.EPERM: f"get the right to write there or {ANOTHER}",
+    errno.ENAMETOOLONG: "choose a run folder with a shorter path (RUN)",
+    errno.EFBIG: "raise the limit of file sizes (ulimit -f)",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.EIO: f"look after that disk or {ANOTHER}",
+}
 
 
 @dataclass(frozen=True)
@@ -84,38 +98,65 @@ def readable(path, mend):
 
 
 @contextmanager
-def whole_file(path, sync=True):
+def whole_file(path: str | os.PathLike, sync: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its place when the block ends well: all of it or nothing.
 
     Args:
-        path: file to write; its folder is made.
+        path: file to write; its folder is made. It gets the modes of the user's umask, whoever writes it.
         sync: whether to wait until the disk has it; False for what can be made again.
 
     Raises:
-        OSError: the folder cannot be written to or the disk is full; the message names the file.
+        OSError: the folder cannot be written to or the disk is full; the message names the file, the cause, the mend.
     """
     path = Path(path)
-    temporary = None
+    stem = path.stem.encode()[:100].decode(errors="ignore")
+    temporary = path.with_name(f".{stem}-{secrets.token_hex(4)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        mode = os.fstat(handle).st_mode & 0o777
         os.close(handle)
-        os.chmod(temporary, 0o644)
-        yield Path(temporary)
+        yield temporary
+        if temporary.stat().st_mode & 0o777 != mode:  # a library has made the file anew
+            temporary.chmod(mode)
         if sync:
             with open(temporary, "rb") as written:
                 os.fsync(written.fileno())
         os.replace(temporary, path)
-    except OSError as error:
-        raise OSError(
-            f"cannot write {path}: {error.strerror or error}; free or unlock the folder and run again"
-        ) from error
+    except Exception as error:
+        if (failure := write_failure(path, error)) is None:
+            raise
+        raise failure from error
     finally:
-        if temporary and os.path.exists(temporary):
-            os.unlink(temporary)
+        with suppress(OSError):
+            temporary.unlink()
 
 
-def write_text(path, text):
+def write_failure(path: Path, error: Exception) -> OSError | None:
+    """The error that names `path`, the cause and the mend, where `error` is a failed write there; else None.
+
+    >>> print(write_failure(Path("a/b.csv"), OSError(errno.EROFS, "Read-only file system")))
+    cannot write a/b.csv: Read-only file system; the disk can only be read: choose another run folder (RUN)
+    """
+    number = getattr(error, "errno", None)
+    if isinstance(error, OSError):
+        if isinstance(named := error.filename, str | os.PathLike) and not (
+            Path(named).is_relative_to(path.parent) or path.parent.is_relative_to(named)
+        ):
+            return None  # another file, which was read
+    elif found := re.search(r"(?:os error|[Ee]rrno) (\d+)", str(error)):  # safetensors, pyarrow
+        number = int(found[1])
+    elif "PytorchStreamWriter" in str(error):  # names no cause; torch writes to a file that was just made
+        number = errno.ENOSPC
+    else:
+        return None
+    cause = os.strerror(number) if number else str(error)
+    failure = OSError(f"cannot write {path}: {cause}; {MENDS.get(number, ANOTHER)}")
+    failure.errno = number
+    return failure
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
     """Write `text` to `path`, whole or not at all."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

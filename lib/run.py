@@ -5,8 +5,11 @@ kept, also when a cell fails.
 """
 
 import argparse
+import ast
 import logging
-import os
+import math
+import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -14,31 +17,49 @@ from pathlib import Path
 sys.modules.setdefault("rfc3987_syntax", None)  # jsonschema's checker of web addresses takes a second to import
 
 import papermill  # noqa: E402
-import yaml  # noqa: E402
 from papermill.exceptions import PapermillExecutionError  # noqa: E402
 
-from lib import paths  # noqa: E402
-from lib.settings import load_settings  # noqa: E402
+from lib import homes, kernels, paths  # noqa: E402
+from lib.settings import load_settings, seed_numbers  # noqa: E402
 from lib.systems import find_system  # noqa: E402
 
+NUMBERS = {int: r"[+-]?[0-9]+", float: r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"}
+WORDS = {"true": True, "false": False}
 
-def check_parameters(notebook, parameters):
-    """Refuse what the notebook's `parameters` cell does not declare, and a value of the wrong kind.
+
+def check_parameters(notebook: Path, given: dict) -> dict:
+    """The parameters as the notebook's `parameters` cell declares them: text becomes a number where one is declared.
 
     Raises:
         ValueError: names the parameter and the allowed ones, or the preset, setting or system that is unknown.
     """
     declared = papermill.inspect_notebook(str(notebook))
-    if unknown := sorted(set(parameters) - set(declared)):
+    if unknown := sorted(set(given) - set(declared)):
         raise ValueError(f"{notebook.name}: unknown parameter {', '.join(unknown)}; it has {', '.join(declared)}")
-    for name, value in parameters.items():
-        kind = type(yaml.safe_load(declared[name]["default"]))
-        if type(value) is not kind:
-            raise ValueError(f"{notebook.name}: {name}={value!r} must be of type {kind.__name__}")
+    kinds = {name: type(ast.literal_eval(declared[name]["default"])) for name in given}
+    parameters = {name: _as_kind(notebook, name, value, kinds[name]) for name, value in given.items()}
+    if parameters.get("seed", 0) < 0:
+        raise ValueError(f"{notebook.name}: seed={parameters['seed']} must not be negative")
+    if "seeds" in parameters:
+        seed_numbers(parameters["seeds"])
     if "preset" in parameters:
         load_settings(parameters["preset"])
     if "system" in parameters:
         find_system(parameters["system"])
+    return parameters
+
+
+def _as_kind(notebook, name, value, kind):
+    if isinstance(value, str) and kind is bool and value.lower() in WORDS:
+        return WORDS[value.lower()]
+    if isinstance(value, str) and kind in NUMBERS and re.fullmatch(NUMBERS[kind], value):
+        value = kind(value)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind or (kind is float and not math.isfinite(value)):
+        allowed = {bool: " (true or false)"}.get(kind, "")
+        raise ValueError(f"{notebook.name}: {name}={value!r} must be of type {kind.__name__}{allowed}")
+    return value
 
 
 def choose_machines(asked, targets, root):
@@ -59,52 +80,52 @@ def choose_machines(asked, targets, root):
     return list(dict.fromkeys(asked)) or targets
 
 
-def run_notebook(notebook, executed, parameters):
+def run_notebook(notebook: str | Path, executed: str | Path, parameters: dict) -> None:
     """Execute `notebook` (a path or a name in notebooks/) into `executed`; figures and tracebacks stay in the copy.
 
     Raises:
         ValueError: no such notebook, or as `check_parameters`. PapermillExecutionError: a cell failed.
+        KernelDied: its process did. OSError: the copy or its log can be written no further.
     """
     path = next((p for p in (Path(notebook), paths.NOTEBOOKS / f"{notebook}.ipynb") if p.is_file()), None)
     if path is None:
         known = ", ".join(sorted(p.stem for p in paths.NOTEBOOKS.glob("*.ipynb")))
         raise ValueError(f"unknown notebook {notebook!r}; known: {known}")
-    check_parameters(path, parameters)
-    os.environ["TQDM_DISABLE"] = "1"  # epoch lines are logged; bars are for JupyterLab
-    executed = Path(executed)
+    parameters = check_parameters(path, parameters)
+    executed = Path(executed).absolute()
+    log = executed.with_suffix(".log")
     try:
         executed.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(executed.with_suffix(".log"), mode="w")
+        handler = _Log(log, mode="w", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        raise ValueError(
-            f"cannot write {executed.parent}: {error.strerror}; choose another run folder (RUN)"
-        ) from error
+        raise ValueError(str(paths.write_failure(log, error) or error)) from error
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler], force=True)
-    papermill.execute_notebook(
-        str(path),
-        str(executed),
-        parameters,
-        kernel_name="python3",
-        progress_bar=False,
-        shutdown_kernel="immediate",  # nothing is left to do in it, and a graceful end takes a second
-        log_output=True,
-        extra_arguments=["--IPKernelApp.log_level=50"],  # a kernel warns of its own loopback ports at every start
-    )
+    kernels.execute(path.absolute(), executed, parameters)
+
+
+class _Log(logging.FileHandler):
+    """A log whose disk is full stops the run; logging would print a traceback for every line."""
+
+    def handleError(self, record):
+        error = sys.exc_info()[1]
+        raise paths.write_failure(Path(self.baseFilename), error) or error
 
 
 def _parse(pairs):
-    """`key=value` texts → dict; an integer is an int, everything else text (a machine may be called 1e3 or no)."""
+    """`key=value` texts → dict of texts."""
     parameters = {}
     for pair in pairs:
         key, found, value = pair.partition("=")
         if not found:
             raise ValueError(f"{pair!r}: expected key=value")
-        parameters[key] = int(value) if key == "seed" and value.lstrip("-").isdigit() else value
+        if key in parameters:
+            raise ValueError(f"{key} is given twice: {parameters[key]!r} and {value!r}")
+        parameters[key] = value
     return parameters
 
 
-def main(arguments=None):
-    """Command line; returns the exit status."""
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; returns the exit status: 2 for what can be known before the first cell, 1 for what fails then."""
     parser = argparse.ArgumentParser(prog="python -m lib.run", description=__doc__.splitlines()[0])
     parser.add_argument("notebook")
     parser.add_argument("executed")
@@ -112,15 +133,31 @@ def main(arguments=None):
     given = parser.parse_args(arguments)
     name, begin = " ".join([Path(given.notebook).stem, *_shown(given.parameters)]), time.perf_counter()
     try:
+        homes.settle()
         run_notebook(given.notebook, given.executed, _parse(given.parameters))
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    except PapermillExecutionError as error:
-        print(f"{name}: {error.ename}: {error.evalue}\n  executed copy: {given.executed}", file=sys.stderr)
+    except OSError as error:
+        print(f"{name}: {error}", file=sys.stderr)
         return 1
+    except (PapermillExecutionError, kernels.KernelDied) as error:
+        print(f"{name}: {_cause(error)}\n  executed copy: {given.executed}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        return 130
     print(f"{name}: done in {time.perf_counter() - begin:.0f} s", flush=True)
     return 0
+
+
+def _cause(error):
+    """What went wrong; a write that failed in a cell gets its mend where the cell's code has not said it."""
+    if not isinstance(error, PapermillExecutionError):
+        return error
+    number = re.match(r"\[Errno (\d+)\]", error.evalue)
+    mend = paths.MENDS.get(int(number[1])) if number else None
+    return f"{error.ename}: {error.evalue}" + (f"; {mend}" if mend else "")
 
 
 def _shown(pairs):
@@ -128,5 +165,12 @@ def _shown(pairs):
     return [pair for pair in pairs if pair.split("=")[0] in ("machine", "system", "parameter", "seed")]
 
 
+def _stop(*_):
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
+    for name in ("SIGTERM", "SIGHUP"):  # ends the kernel and takes its folder away, as Ctrl-C does
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _stop)
     sys.exit(main())

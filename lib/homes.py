@@ -1,0 +1,76 @@
+"""Places to write for the libraries, where the user's own are not there or may only be read.
+
+A container with a foreign user id, a service, a CI or a full home: numba, matplotlib, Jupyter and Snakemake then end in
+a traceback on a cache of theirs.
+"""
+
+import getpass
+import os
+import stat
+import tempfile
+from collections.abc import MutableMapping
+from pathlib import Path
+
+CACHES = {  # variable → where the library writes without it, relative to the home
+    "XDG_CACHE_HOME": ".cache",
+    "MPLCONFIGDIR": ".config/matplotlib",
+    "NUMBA_CACHE_DIR": None,  # beside the sources or under XDG_CACHE_HOME
+    "JUPYTER_DATA_DIR": ".local/share/jupyter",
+    "JUPYTER_RUNTIME_DIR": ".local/share/jupyter/runtime",
+}
+
+
+def settle(environment: MutableMapping = os.environ) -> dict[str, str]:
+    """Point each of `CACHES` that cannot be written to a private folder; what can be written stays.
+
+    A home, a user's name or a temporary folder that the system does not know is set, too. Child processes inherit it.
+
+    Args:
+        environment: is changed.
+
+    Returns:
+        What was set.
+    """
+    new = {}
+    home = environment.get("HOME") or os.path.expanduser("~")
+    if not os.path.isabs(home):  # a user id without an entry in passwd
+        home = new["HOME"] = _private("home")
+    for name, usual in CACHES.items():
+        folder = environment.get(name) or (usual and os.path.join(home, usual))
+        if folder and not can_write(folder):
+            new[name] = _private(name.lower())
+    if environment.get("TMPDIR") and not can_write(environment["TMPDIR"]):
+        new["TMPDIR"] = tempfile.gettempdir()  # Python looks further by itself, other programs do not
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        new["LOGNAME"] = f"user{os.getuid()}"
+    environment.update(new)
+    return new
+
+
+def can_write(folder: str | os.PathLike) -> bool:
+    """Whether a file of some bytes can be made in `folder`, or in the one above it that it would be made in.
+
+    >>> can_write("/proc/nowhere")
+    False
+    """
+    place = next(path for path in (Path(folder), *Path(folder).absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=place, buffering=0) as probe:  # a full disk takes an empty file
+            probe.write(bytes(4096))
+    except OSError:
+        return False
+    return True
+
+
+def _private(name):
+    """A folder of this user alone under the system's temporary folder, the same for every process."""
+    root = Path(tempfile.gettempdir(), f"asd-{os.getuid()}")
+    root.mkdir(mode=0o700, exist_ok=True)
+    found = root.lstat()
+    if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o077:
+        root = Path(tempfile.mkdtemp(prefix="asd-"))  # somebody else's
+    folder = root / name
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return str(folder)
