@@ -1,25 +1,41 @@
 """Presets (workflow/presets/*.yaml) read into one frozen, validated settings object.
 
 Every default is the paper's (section numbers in the comments) or, where the paper is silent, the choice this project
-settled; a preset lists only what differs. `preset` is a name or the path of a YAML file of your own.
+settled; a preset lists only what differs. `preset` is a name or the path of a YAML file of your own. No value is bent
+into another kind: 2.0 is no whole number, "3" no number and true no 1.
 """
 
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from lib import paths
+from lib.presets import explain, groups, preset_path, read_preset
 from lib.systems import BASELINES, DEVELOPMENT_MACHINES, SYSTEMS, find_system
 
+
+def _distinct(values):
+    if twice := {repr(value) for value in values if values.count(value) > 1}:
+        raise ValueError(f"holds {', '.join(sorted(twice))} more than once")
+    return values
+
+
+def _truth(value):
+    """What YAML 1.1 takes for a truth value, where one is wanted."""
+    words = {"yes": True, "on": True, "no": False, "off": False}
+    return words.get(value.lower(), value) if isinstance(value, str) else value
+
+
+LIST = Field(strict=False)  # JSON has no tuples
+Flag = Annotated[bool, BeforeValidator(_truth)]
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-Components = Annotated[tuple[Positive, ...], Field(min_length=1)]
+Components = Annotated[tuple[Positive, ...], Field(min_length=1, strict=False), AfterValidator(_distinct)]
+Names = Annotated[tuple[str, ...], LIST, AfterValidator(_distinct)]
 
 
 class Group(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
 class Data(Group):
@@ -37,8 +53,8 @@ class Frontend(Group):
     mels: Positive = 224  # bands (4.2)
     low: Annotated[float, Field(ge=0)] = 50.0  # Hz (4.2)
     high: Annotated[float, Field(gt=0)] = 7800.0  # Hz (4.2)
-    power: Literal[1, 2] = 1  # 1 magnitude, 2 power
-    log: bool = False  # natural logarithm of the mel spectrogram
+    power: Annotated[int, Field(ge=1, le=2)] = 1  # 1 magnitude, 2 power
+    log: Flag = False  # natural logarithm of the mel spectrogram
 
     @model_validator(mode="after")
     def _bands(self):
@@ -48,7 +64,7 @@ class Frontend(Group):
 
 
 class Extractor(Group):
-    pretrained: bool = False  # timm's ImageNet weights, which must be at hand
+    pretrained: Flag = False  # timm's ImageNet weights, which must be at hand
     machine_head: Literal["linear", "norm"] = "linear"  # g_machine: linear (4.2) or affine of the norm (Sec. 2)
 
 
@@ -62,7 +78,7 @@ class Training(Group):
     pseudo_by: Literal["clip", "machine"] = (
         "clip"  # draw pseudo-anomalous clips uniformly over clips, or machines first
     )
-    mixup: bool = True  # of waveforms (4.2)
+    mixup: Flag = True  # of waveforms (4.2)
     mixup_alpha: Annotated[float, Field(gt=0)] = 0.2  # λ ~ Beta(α, α)
     batchnorm_batches: Annotated[int, Field(ge=0)] = (
         0  # that BatchNorm's statistics are taken from at the end; 0: as is
@@ -86,8 +102,8 @@ class Flow(Group):
     weight: Annotated[float, Field(ge=0)] = 1e-7  # λ_Flow (Eq. 5, 4.2)
     invariant_channels: Annotated[int, Field(gt=0, lt=512)] = 8  # of z_d, of 512 (4.2)
     gap: Annotated[float, Field(gt=0)] = 5.0  # k = gap / smallest distance between two values v (4.2)
-    centre: bool = False  # v less its mean
-    score_logdet: bool = False  # with the log-determinant in the score; the paper's h has none
+    centre: Flag = False  # v less its mean
+    score_logdet: Flag = False  # with the log-determinant in the score; the paper's h has none
 
 
 class Autoencoder(Group):
@@ -121,8 +137,11 @@ class Inliers(Group):
 
 
 class Evaluation(Group):
-    weighted_machines: tuple[str, ...] = ("ToyCar", "ToyTrain", "ToyDrone", "ToyNscale", "ToyTank", "Vacuum")  # (3.2)
-    highpass: tuple[float, float] = (4000.0, 3500.0)  # Hz, passband and stopband edge of the weights' filter (4.2)
+    weighted_machines: Names = ("ToyCar", "ToyTrain", "ToyDrone", "ToyNscale", "ToyTank", "Vacuum")  # (3.2)
+    highpass: Annotated[tuple[float, float], LIST] = (
+        4000.0,
+        3500.0,
+    )  # Hz, passband and stopband edge of the weights' filter (4.2)
     max_fpr: Annotated[float, Field(gt=0, le=1)] = 0.1  # p of pAUC
     bootstrap: Annotated[int, Field(ge=0)] = 1000  # resamples behind a 95 % interval
     decision_quantile: Annotated[float, Field(gt=0, lt=1)] = 0.9  # of the gamma distribution of calibration scores
@@ -131,7 +150,7 @@ class Evaluation(Group):
 class Demo(Group):
     """How much demo data `lib.demo` makes, for a data root that is not there."""
 
-    machines: Annotated[tuple[str, ...], Field(min_length=1)] = DEVELOPMENT_MACHINES
+    machines: Annotated[Names, Field(min_length=1)] = DEVELOPMENT_MACHINES
     source_clips: Positive = 60  # training clips a machine
     target_clips: Annotated[int, Field(ge=0)] = 10  # training clips a machine
     test_clips: Positive = 20  # for each domain and label
@@ -139,10 +158,10 @@ class Demo(Group):
 
 
 class Settings(Group):
-    systems: Annotated[tuple[str, ...], Field(min_length=1)] = tuple(SYSTEMS)
-    baselines: bool = True  # whether the autoencoder is run, too
+    systems: Annotated[Names, Field(min_length=1)] = tuple(SYSTEMS)
+    baselines: Flag = True  # whether the autoencoder is run, too
     team: Annotated[str, Field(pattern=r"^[\w-]+$")] = "oe_flow"  # folder of the submission files
-    threads: Positive = 1  # CPU threads of a notebook: its numbers follow them, and nothing else that is counted
+    threads: Positive = 1  # CPU threads of a notebook, on which sums of floats and so its numbers depend
     data: Data = Data()
     frontend: Frontend = Frontend()
     extractor: Extractor = Extractor()
@@ -193,60 +212,20 @@ def seed_numbers(text):
     return [int(seed) for seed in text.split()]
 
 
-def load_settings(preset):
+def load_settings(preset: str | Path) -> Settings:
     """Settings of a preset.
 
     Args:
-        preset: name in workflow/presets, or path of a YAML file. Its key `base` names a preset to start from.
+        preset: name in workflow/presets, or path of a YAML file. Its key `base` names a preset to start from, or the
+            path of one, relative to the file.
 
     Raises:
-        ValueError: no such preset, or a key or value that is not allowed; the message says which and why.
+        ValueError: no such preset, or a key or value that is not allowed; the message says where, which and why.
     """
     path = preset_path(preset)
+    values, places = read_preset(path)
+    values = {key: {} if value is None and key in groups(Settings) else value for key, value in values.items()}
     try:
-        return Settings.model_validate(_read(path))
+        return Settings.model_validate(values)
     except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, e['loc'])) or 'preset'}: {_explain(e)}" for e in error.errors()]
-        raise ValueError(f"{path}:\n" + "\n".join(lines)) from None
-
-
-def preset_path(preset):
-    """The YAML file behind a preset's name or path; ValueError when there is none."""
-    for path in (paths.PRESETS / f"{preset}.yaml", Path(preset).expanduser()):
-        if path.is_file():
-            return path.resolve()
-    known = ", ".join(sorted(p.stem for p in paths.PRESETS.glob("*.yaml")))
-    raise ValueError(f"unknown preset {str(preset)!r}; known: {known}, or the path of a YAML file")
-
-
-def _read(path, seen=()):
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: no valid YAML: {error}") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: expected keys and values, found {type(values).__name__}")
-    base = values.pop("base", None)
-    if base is None:
-        return values
-    start = preset_path(str(base))
-    if start in (*seen, path):
-        raise ValueError(f"{path}: its base {base!r} leads back to itself")
-    return _merge(_read(start, (*seen, path)), values)
-
-
-def _merge(base, values):
-    merged = dict(base)
-    for key, value in values.items():
-        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if nested else value
-    return merged
-
-
-def _explain(error):
-    if error["type"] == "extra_forbidden":
-        group = Settings
-        for part in error["loc"][:-1]:
-            group = group.model_fields[part].annotation
-        return f"no such setting; allowed: {', '.join(group.model_fields)}"
-    return f"{error['msg']} (found {error['input']!r})" if error["type"] != "value_error" else error["msg"]
+        raise ValueError("\n".join(explain(e, Settings, places, path) for e in error.errors())) from None
