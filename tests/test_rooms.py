@@ -9,7 +9,7 @@ import lib
 from lib.paths import PROJECT
 
 LIBRARY = PROJECT / "lib"
-BOTTOM, TOP = {"paths", "systems", "settings", "progress", "dependencies"}, {"run", "kernels", "batch"}
+BOTTOM, TOP = {"paths", "systems", "presets", "settings", "progress", "dependencies"}, {"run", "kernels", "batch"}
 ROOMS = ("recordings", "demo", "network", "detection", "results")
 MODULES = sorted(path for path in LIBRARY.rglob("*.py") if path.name != "__init__.py")
 
