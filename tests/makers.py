@@ -61,3 +61,9 @@ def made(machines=("fan", "ToyCar"), systems=("OE",), seeds=(0,), lacking=None, 
                             long_form(clips, values, machine, system, detector, fit_set, aggregator, "all", seed)
                         )
     return pd.concat(tables_, ignore_index=True)
+
+
+def write_bytes(path, content):
+    """Write a small file, its folder too; for tests that read names alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())

@@ -22,7 +22,7 @@ from lib.demo.recipes import check, combinations, recipe_of
 from lib.demo.sounds import SAMPLE_RATE, factory, recording_path
 from lib.paths import whole_file
 from lib.progress import cores, progress
-from lib.recordings import dcase
+from lib.recordings.names import format_name
 
 GENERATOR = 1  # raise it when a clip would sound different: demo data at hand is then made anew
 FULL_SCALE = 32767
@@ -125,7 +125,7 @@ def _clips(order):
         first = 1 if machine.startswith("Toy") else 0  # as in ToyADMOS2 and in MIMII
         each = itertools.cycle(combinations(machine, domain))
         for number, attributes in zip(range(first, first + count), each, strict=False):
-            name = dcase.format_name(domain, split, label, number, attributes)
+            name = format_name(domain, split, label, number, attributes)
             seeds = (order["seed"], machine, split, domain, label, number)
             yield f"{RAW}/{machine}/{split}/{name}.wav", seeds, attributes, order["seconds"][machine]
 

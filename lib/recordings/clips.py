@@ -22,8 +22,8 @@ import pandas as pd
 import torch
 
 from lib import paths
-from lib.progress import cores
 from lib.paths import whole_file
+from lib.progress import cores
 from lib.recordings import dcase
 from lib.recordings.decoding import STATE, VERSION, checksum_of, decode_into, expected_length, file_state
 from lib.settings import load_settings

@@ -12,6 +12,7 @@ from lib.demo.machines import MACHINES, Fault
 from lib.demo.recipes import RECIPES, combinations
 from lib.recordings import dcase
 from lib.settings import Demo
+from lib.systems import DEVELOPMENT_MACHINES
 
 SHORT = dict.fromkeys(RECIPES, 2.0)  # s
 FAULTS = [(machine, kind) for machine, recipe in RECIPES.items() for kind in recipe.faults]
@@ -48,7 +49,7 @@ def test_layout_is_read_back_without_a_problem(root):
     dataset = dcase.Dataset(root)
     assert dataset.problems.empty, dataset.problems
     assert dataset.synthetic
-    assert dataset.targets() == list(dcase.DEVELOPMENT_MACHINES)
+    assert dataset.targets() == list(DEVELOPMENT_MACHINES)
     for machine in dataset.targets():
         clips = dataset.of(machine)
         assert clips.groupby(["split", "domain", "label"]).size().to_dict() == {

@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 from makers import write_noise
 
-from lib.recordings.dcase import Dataset, attribute_table, format_name, parse_name, validation_mask
+from lib.recordings.dcase import Dataset, attribute_table, validation_mask
+from lib.recordings.names import format_name, parse_name
 
 
 def attributes(dataset, stem):
