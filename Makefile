@@ -24,7 +24,7 @@ paper:
 	@$(MAKE) run PRESET=paper
 
 test: $(VENV)/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test-all: test
 	$(BIN)/python -m pytest -m long

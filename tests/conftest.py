@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # before numpy and torch are imported
+
 import pytest
 from makers import write_noise
 

@@ -19,7 +19,6 @@ from sklearn.covariance import ledoit_wolf
 from sklearn.neighbors import NearestNeighbors
 from torch.utils.data import DataLoader, TensorDataset
 
-from lib.progress import cores
 from lib.detection.detectors import fit_sets
 from lib.detection.inliers import GMM, KNN
 from lib.detection.metrics import machine_scores
@@ -30,6 +29,7 @@ from lib.network.embeddings import Embeddings
 from lib.network.frontend import MelSpectrogram
 from lib.network.losses import term_weights
 from lib.paths import OUTPUTS, Run
+from lib.progress import cores
 from lib.recordings.attributes import Labels
 from lib.recordings.clips import ClipBank
 from lib.settings import Settings
