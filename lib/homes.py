@@ -70,7 +70,6 @@ def _private(name):
     root.mkdir(mode=0o700, exist_ok=True)
     found = root.lstat()
     if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o077:
-        root = Path(tempfile.mkdtemp(prefix="asd-"))  # somebody else's
-    folder = root / name
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return str(folder)
+        return tempfile.mkdtemp(prefix=f"asd-{name}-")  # somebody else put it there
+    (root / name).mkdir(mode=0o700, exist_ok=True)
+    return str(root / name)

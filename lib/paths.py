@@ -138,20 +138,20 @@ def write_failure(path: Path, error: Exception) -> OSError | None:
     >>> print(write_failure(Path("a/b.csv"), OSError(errno.EROFS, "Read-only file system")))
     cannot write a/b.csv: Read-only file system; the disk can only be read: choose another run folder (RUN)
     """
-    number = getattr(error, "errno", None)
+    number, folder = getattr(error, "errno", None), path.absolute().parent
+    cause, mend = os.strerror(number) if number else str(error), MENDS.get(number, ANOTHER)
     if isinstance(error, OSError):
-        if isinstance(named := error.filename, str | os.PathLike) and not (
-            Path(named).is_relative_to(path.parent) or path.parent.is_relative_to(named)
-        ):
+        named = Path(error.filename).absolute() if isinstance(error.filename, str | os.PathLike) else folder
+        if not (named.is_relative_to(folder) or folder.is_relative_to(named)):
             return None  # another file, which was read
     elif found := re.search(r"(?:os error|[Ee]rrno) (\d+)", str(error)):  # safetensors, pyarrow
         number = int(found[1])
-    elif "PytorchStreamWriter" in str(error):  # names no cause; torch writes to a file that was just made
-        number = errno.ENOSPC
+        cause, mend = os.strerror(number), MENDS.get(number, ANOTHER)
+    elif re.search("PytorchStreamWriter|inline_container|iostream", str(error)):
+        cause, mend = "torch could not write all of it", MENDS[errno.ENOSPC]
     else:
         return None
-    cause = os.strerror(number) if number else str(error)
-    failure = OSError(f"cannot write {path}: {cause}; {MENDS.get(number, ANOTHER)}")
+    failure = OSError(f"cannot write {path}: {cause}; {mend}")
     failure.errno = number
     return failure
 

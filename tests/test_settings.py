@@ -258,15 +258,3 @@ def test_seeds_are_whole_numbers():
     for text in ("a", "1,2", "-1", "1.0", "²"):
         with pytest.raises(ValueError, match="whole numbers with spaces between"):
             seed_numbers(text)
-
-
-def test_files_are_written_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "table.csv"
-    paths.write_text(path, "old")
-    with pytest.raises(RuntimeError), paths.whole_file(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
-    assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["table.csv"]
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match=r"cannot write .*file/x.csv"):
-        paths.write_text(tmp_path / "file" / "x.csv", "text")
