@@ -9,5 +9,6 @@ The rooms:
     detection     embeddings → inlier models → clip scores → rows of the tables and their metrics
     results       rows → tables, effects, figures, submission files
 The door's upper step, above all rooms:
-    run, batch    one notebook with checked parameters; the whole graph
+    run, kernels, homes    one notebook with checked parameters, the process that executes it, places where it may write
+    batch         the whole graph
 """

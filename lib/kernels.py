@@ -119,14 +119,17 @@ class OwnKernel(AsyncKernelManager):
         return self.process is not None and self.process.poll() is not None
 
     def last_words(self, lines: int = 5) -> str:
-        """How its process ended, and the last lines that it wrote to stderr."""
+        """How its process ended, the last line that it wrote to stderr, and below it those before."""
         status = self.process.poll() if self.process else None
-        how = "does not answer" if status is None else f"ended with exit status {status}"
-        if status is not None and status < 0:
+        if status is None:
+            return f"does not answer within {PATIENCE} s"
+        how = f"ended with exit status {status}"
+        if status < 0:
             how = f"was ended by {signal.Signals(-status).name}"
             how += ": most often memory ran out, so fewer CORES or a smaller batch" if status == -9 else ""
-        written = (self.folder / "stderr").read_text(encoding="utf-8", errors="replace") if status is not None else ""
-        return "\n  ".join([how, *[line for line in written.splitlines() if line.strip()][-lines:]])
+        text = (self.folder / "stderr").read_text(encoding="utf-8", errors="replace")
+        *before, last = [how, *[line for line in text.splitlines() if line.strip()][-lines:]]
+        return "\n  ".join([f"{how}: {last}" if before else how, *before[1:]])
 
 
 class _Client(PapermillNotebookClient):
@@ -155,7 +158,7 @@ class _Client(PapermillNotebookClient):
             return True
         except RuntimeError as error:
             if kernel.ended() and left:
-                print(f"the kernel {kernel.last_words(1)}; started again".replace("\n ", ""), file=sys.stderr)
+                print(f"the kernel {kernel.last_words(1)}; started again", file=sys.stderr)
                 return False
             raise KernelDied(f"the kernel {sys.executable} {kernel.last_words()}") from error
         except OSError as error:

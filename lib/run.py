@@ -8,6 +8,7 @@ import argparse
 import ast
 import logging
 import math
+import os
 import re
 import signal
 import sys
@@ -40,6 +41,8 @@ def check_parameters(notebook: Path, given: dict) -> dict:
     parameters = {name: _as_kind(notebook, name, value, kinds[name]) for name, value in given.items()}
     if parameters.get("seed", 0) < 0:
         raise ValueError(f"{notebook.name}: seed={parameters['seed']} must not be negative")
+    if (machine := parameters.get("machine", "fan")) != Path(machine).name or machine in ("", ".."):
+        raise ValueError(f"{notebook.name}: machine={machine!r} must be the name of a folder under the data root")
     if "seeds" in parameters:
         seed_numbers(parameters["seeds"])
     if "preset" in parameters:
@@ -87,12 +90,12 @@ def run_notebook(notebook: str | Path, executed: str | Path, parameters: dict) -
         ValueError: no such notebook, or as `check_parameters`. PapermillExecutionError: a cell failed.
         KernelDied: its process did. OSError: the copy or its log can be written no further.
     """
+    executed = _absolute(executed)
     path = next((p for p in (Path(notebook), paths.NOTEBOOKS / f"{notebook}.ipynb") if p.is_file()), None)
     if path is None:
         known = ", ".join(sorted(p.stem for p in paths.NOTEBOOKS.glob("*.ipynb")))
         raise ValueError(f"unknown notebook {notebook!r}; known: {known}")
     parameters = check_parameters(path, parameters)
-    executed = Path(executed).absolute()
     log = executed.with_suffix(".log")
     try:
         executed.parent.mkdir(parents=True, exist_ok=True)
@@ -101,6 +104,17 @@ def run_notebook(notebook: str | Path, executed: str | Path, parameters: dict) -
         raise ValueError(str(paths.write_failure(log, error) or error)) from error
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler], force=True)
     kernels.execute(path.absolute(), executed, parameters)
+
+
+def _absolute(path):
+    """The whole path; the process leaves a working folder that is gone, which papermill and the kernel stumble over."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        if not Path(path).is_absolute():
+            raise ValueError(f"{path}: the working folder is gone; go into one that is there") from error
+        os.chdir(paths.PROJECT)
+    return Path(path).absolute()
 
 
 class _Log(logging.FileHandler):
@@ -157,7 +171,8 @@ def _cause(error):
         return error
     number = re.match(r"\[Errno (\d+)\]", error.evalue)
     mend = paths.MENDS.get(int(number[1])) if number else None
-    return f"{error.ename}: {error.evalue}" + (f"; {mend}" if mend else "")
+    kind = "" if error.ename in ("ValueError", "OSError") and error.evalue else f"{error.ename}: "
+    return f"{kind}{error.evalue}" + (f"; {mend}" if mend else "")
 
 
 def _shown(pairs):

@@ -107,7 +107,7 @@ def test_and_at_most_twice(book, temporary, tmp_path, monkeypatch, capsys):
     with pytest.raises(kernels.KernelDied) as died:
         kernels.execute(*book(WHERE), {"seed": 1})
     assert starts.read_text() == "xxx" and capsys.readouterr().err.count("started again") == 2
-    assert sys.executable in str(died.value) and "exit status 1\n  zmq.error.ZMQError" in str(died.value)
+    assert sys.executable in str(died.value) and "exit status 1: zmq.error.ZMQError" in str(died.value)
     assert not list(temporary.iterdir())
 
 

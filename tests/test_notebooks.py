@@ -1,9 +1,13 @@
 """The layout of the notebooks: stripped, one parameters cell, short cells, saved once at the end."""
 
 import ast
+from types import SimpleNamespace
 
 import nbformat
+import numpy as np
+import pandas as pd
 import pytest
+from IPython.display import Audio
 
 from lib.paths import NOTEBOOKS
 
@@ -59,3 +63,19 @@ def test_results_are_written_by_the_last_cell_alone(path):
     for cell in cells[:-1]:
         if cell.cell_type == "code":
             assert not any(word in cell.source for word in (".save(", "write_", "to_csv", "to_parquet", "savefig"))
+
+
+def test_players_are_small_for_any_clip_and_rate():
+    """The cells of the audit on half an hour at 192 kHz."""
+    shown, drawn = [], []
+    rate, rows = 192_000, [("train", "source", "normal"), ("test", "source", "anomaly")]
+    own = pd.DataFrame(rows, columns=["split", "domain", "label"]).assign(usable=True, seconds=1800.0)
+    bank = SimpleNamespace(sample_rate=rate, sound=lambda row: np.broadcast_to(np.int16(1), 1800 * rate))
+    plots = SimpleNamespace(spectrogram_pair=lambda sounds, *_: drawn.extend(sounds))
+    names = {"own": own, "bank": bank, "plots": plots, "Audio": Audio, "display": shown.append, "figures": {}}
+    names["FULL_SCALE"] = 32768
+    for cell in code_cells(NOTEBOOKS / "01_data_audit.ipynb"):
+        if "sounds" in cell.source:
+            exec(cell.source, names)
+    assert len(shown) == 2 and max(len(player.data) for player in shown) < 1_000_000
+    assert len(drawn) == 2 and max(map(len, drawn)) < 500_000
