@@ -1,92 +1,117 @@
 """Runs the whole graph with Snakemake: python -m lib.batch --preset demo (what `make demo` and `make run` call).
 
-When some machines fail the tables are made from the others, and the exit status says so.
+When some notebooks fail the tables are made from what finished, and the exit status says so.
 """
 
 import argparse
 import os
-import subprocess
+import signal
 import sys
+import time
 from pathlib import Path
 
-import torch
-
 from lib import paths
-from lib.recordings.dcase import Dataset
-from lib.run import choose_machines
+from lib.console import Console
+from lib.locks import RunLock
 from lib.settings import load_settings, seed_numbers
 
+SIGNALS = {"SIGINT": "Ctrl-C", "SIGTERM": "SIGTERM", "SIGHUP": "the end of its terminal"}
 
-def main(arguments=None):
-    """Command line; returns the exit status."""
+
+class Stopped(SystemExit):
+    """A signal ends the run; a process that decodes clips leaves without a traceback, too."""
+
+    def __init__(self, number: int):
+        super().__init__(128 + number)
+        self.why = SIGNALS[signal.Signals(number).name]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line.
+
+    Returns:
+        Exit status: 0 when all that could run did, 1 when something failed, 2 for what is refused before it starts,
+        128 + the signal that ended it.
+    """
+    given, console = _arguments(arguments), Console()
+    for name in SIGNALS:
+        if signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(getattr(signal, name), _stop)
+    try:
+        settings, seeds = load_settings(given.preset), seed_numbers(given.seeds)
+        run = _run_folder(given.run or Path(given.preset).stem)
+        with RunLock(run.state) as lock:
+            return _batch(given, settings, seeds, run, lock.token, console)
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except Stopped as stop:
+        console.close()
+        console.say(f"stopped by {stop.why}: what finished is kept, and the same command goes on from there")
+        return stop.code
+
+
+def _arguments(arguments):
     parser = argparse.ArgumentParser(prog="python -m lib.batch", description=__doc__.splitlines()[0])
     parser.add_argument("--preset", default="demo", help="name in workflow/presets, or path of a YAML file")
     parser.add_argument("--data", default="", help="data root; none: demo data")
     parser.add_argument("--machines", default="", help="names; none: all with training and test clips")
     parser.add_argument("--seeds", default="0", help="such as '0 1 2 3'")
     parser.add_argument("--run", default="", help="name under outputs, or a path; none: the preset's name")
-    parser.add_argument("--cores", default=str(os.cpu_count()), help="jobs at a time; none: all cores")
-    given = parser.parse_args(arguments)
-    try:
-        settings = load_settings(given.preset)
-        seed_numbers(given.seeds)
-        targets = Dataset(given.data).targets() if given.data else settings.demo.machines
-        choose_machines(given.machines.split(), targets, given.data or "the demo data")
-        run_dir = _run_folder(given.run or Path(given.preset).stem)
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
-    preset = str(Path(given.preset).resolve()) if Path(given.preset).is_file() else given.preset
-    data = str(Path(given.data).expanduser().resolve()) if given.data else ""
-    config = [
-        f"preset={preset}",
-        f"data={data}",
-        f"machines={given.machines}",
-        f"seeds={given.seeds}",
-        f"run_dir={run_dir}",
-    ]
-    status = _snakemake(given.cores, config)
-    if status and paths.Run(run_dir).scores():
-        print("some jobs failed (see above); making the tables from what finished", file=sys.stderr)
-        _snakemake(given.cores, [*config, "partial=1"], str(run_dir / "tables" / "evaluation.csv"))
-    if (refusals := paths.Run(run_dir).refusals).exists():
-        print(
-            f"submission files refused ({refusals}):\n{refusals.read_text(encoding='utf-8')}", end="", file=sys.stderr
-        )
-    if not status:
-        print(f"tables: {run_dir}/tables   figures: {run_dir}/figures   executed notebooks: {run_dir}/notebooks")
-    return status
+    parser.add_argument("--cores", type=_positive, default=_usable_cores(), help="jobs at a time; none: all cores")
+    parser.add_argument("--dry-run", action="store_true", help="say what would run, and run nothing")
+    return parser.parse_args(arguments)
+
+
+def _positive(text):
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
+def _usable_cores():
+    """Those that this process may use; macOS knows only all of them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _stop(number, _frame):
+    for name in SIGNALS:
+        signal.signal(getattr(signal, name), signal.SIG_IGN)  # once is enough: the end takes a moment
+    raise Stopped(number)
 
 
 def _run_folder(name):
-    """The run's folder, made; ValueError when it cannot be."""
-    folder = Path(name) if Path(name).is_absolute() else paths.OUTPUTS / name
+    """The run, its folder made; ValueError when it cannot be."""
+    folder = Path(name).expanduser()
+    folder = folder if folder.is_absolute() else paths.OUTPUTS / folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"cannot make {folder}: {error.strerror}; choose another run folder (RUN)") from None
-    return folder
+    return paths.Run(folder.resolve())
 
 
-def _snakemake(cores, config, *targets):
-    workflow = paths.PROJECT / "workflow"
-    common = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        str(workflow / "Snakefile"),
-        "--directory",
-        str(paths.PROJECT),
-    ]
-    if any((paths.PROJECT / ".snakemake" / "locks").glob("*")):
-        subprocess.run([*common, "--unlock", "--config", *config], check=False, stderr=subprocess.DEVNULL)
-    profile = ["--profile", str(workflow / "profiles" / "default"), "--cores", cores]
-    if gpus := torch.cuda.device_count():  # one training at a time on each; without a GPU the cores are the limit
-        profile += ["--resources", f"gpu={gpus}"]
-    return subprocess.run(
-        [*common, *profile, "--config", *config, "--", *targets], check=False, env=os.environ | {"TQDM_DISABLE": "1"}
-    ).returncode
+def _batch(given, settings, seeds, run, token, console):
+    from lib import graph, summary  # torch takes seconds, which a refused command line should not
+
+    planned = graph.Graph.of(run, settings, given.preset, given.data, given.machines, seeds, given.cores, token)
+    for line in summary.first_lines(planned):
+        console.say(line)
+    if given.dry_run:
+        would = planned.to_run()
+        console.say("\n".join([f"would run {len(would)} notebooks", *(f"  {name}" for name in would)]))
+        return 0
+    begin = time.monotonic()
+    run.log.unlink(missing_ok=True)
+    status = planned.start(console)
+    if status and not console.failed:
+        raise ValueError(f"Snakemake stopped: {summary.last_line(run.log)}; all that it said is in {run.log}")
+    if planned.drop_scores_of(console.failed):
+        console.say("making the tables from what finished")
+        planned.start(console, str(run.tables.relative_to(run.root) / "evaluation.csv"), finished=True)
+    for line in summary.last_lines(planned, console, time.monotonic() - begin):
+        console.say(line)
+    return 1 if status else 0
 
 
 if __name__ == "__main__":

@@ -66,6 +66,26 @@ class Run:
         return self.tables / "refused_submissions.txt"
 
     @property
+    def state(self):
+        """What Snakemake and the locks keep between two calls: of this run alone."""
+        return self.root / ".snakemake"
+
+    @property
+    def log(self):
+        """All that the last call's machinery printed."""
+        return self.root / "run.log"
+
+    @property
+    def failures(self):
+        """A line for each notebook of the last call that failed; there only when some did."""
+        return self.root / "failed.txt"
+
+    @property
+    def problems(self):
+        """All that is wrong with the recordings, also of machines that are only heard by others."""
+        return self.root / "problems.csv"
+
+    @property
     def figures(self):
         return self.root / "figures"
 

@@ -1,12 +1,20 @@
-"""What a run is made of: every training that a machine's clips allow, and what is left out and why."""
+"""What a run is made of: every training that a machine's clips allow, and what is left out and why.
 
+All of it is known before the first notebook starts, so that none starts only to fail of it.
+"""
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from lib.recordings import attributes
 from lib.recordings.clips import ClipBank
+from lib.recordings.dcase import validation_mask
 from lib.settings import Settings
-from lib.systems import BASELINE, SYSTEMS, find_system
+from lib.systems import BASELINE, SYSTEMS, System, find_system
+
+SOURCE_CLIPS = 2  # that a system needs in its training part, as `machine.MachineClips`
 
 
 class Trained(NamedTuple):
@@ -18,46 +26,75 @@ class Trained(NamedTuple):
     seed: int
 
 
+class LeftOut(NamedTuple):
+    """What was asked for and cannot be; `system` is "" where it is the whole machine."""
+
+    machine: str
+    system: str
+    why: str
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a run is asked for and can do.
 
     Attributes:
-        machines: targets, in the order of the tables.
+        machines: targets of which something can be trained, in the order of the tables.
         seeds: of every training.
         trainings: of the systems of Table 1.
         baselines: of the autoencoder.
-        left_out: (machine, system or "", why), what was asked for and cannot be.
+        left_out: what was asked for and cannot be.
+        audits: machines whose recordings are looked at, those without a training, too.
+        notes: (machine, what its recordings change in what is trained).
     """
 
     machines: tuple[str, ...]
     seeds: tuple[int, ...]
     trainings: tuple[Trained, ...]
     baselines: tuple[Trained, ...]
-    left_out: tuple[tuple[str, str, str], ...]
+    left_out: tuple[LeftOut, ...] = ()
+    audits: tuple[str, ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def of(cls, bank: ClipBank, settings: Settings, machines=(), seeds=(0,)) -> "Plan":
+    def of(
+        cls, bank: ClipBank, settings: Settings, machines: Sequence[str] = (), seeds: Sequence[int] = (0,)
+    ) -> "Plan":
         """The plan of a run.
 
         Args:
             bank: of the data root. settings: of the preset. machines: names; none takes every target. seeds: numbers.
 
         Raises:
-            ValueError: a machine that is not there.
+            ValueError: a machine that is not there, no machine to score, or none of which anything can be trained.
         """
-        machines = tuple(machines or bank.dataset.targets())
+        machines = _known(bank, machines)
         systems = [find_system(name) for name in settings.systems]
+        left_out = [row for machine in machines for row in _left_out(bank, machine, systems, settings)]
+        lost = {(row.machine, row.system) for row in left_out}
+        able = [machine for machine in machines if (machine, "") not in lost]
         trainings = [
             Trained(machine, *training, seed)
-            for machine in machines
-            for training in attributes.trainings(bank.dataset.of(machine, "train"), systems, settings)
+            for machine in able
+            for training in attributes.trainings(bank.of(machine, "train"), systems, settings)
+            if (machine, training[0]) not in lost
             for seed in seeds
         ]
-        baselines = [Trained(m, BASELINE, attributes.ALL, s) for m in machines for s in seeds if settings.baselines]
-        return cls(machines, tuple(seeds), tuple(trainings), tuple(baselines), ())
+        baselines = [
+            Trained(machine, BASELINE, attributes.ALL, seed)
+            for machine in able
+            if settings.baselines and (machine, BASELINE) not in lost
+            for seed in seeds
+        ]
+        trained = {made.machine for made in (*trainings, *baselines)}
+        if not trained:
+            reasons = "".join(f"\n  {line}" for line in told(left_out))
+            raise ValueError(f"{bank.dataset.root}: nothing can be trained{reasons}")
+        able = tuple(machine for machine in able if machine in trained)
+        notes = tuple((machine, note) for machine in able for note in _notes(bank, machine, settings))
+        return cls(able, tuple(seeds), tuple(trainings), tuple(baselines), tuple(left_out), machines, notes)
 
-    def score_files(self, run) -> dict:
+    def score_files(self, run) -> dict[Path, Trained]:
         """{path: `Trained`} of every file of scores that the run should hold when it has finished.
 
         Args:
@@ -69,3 +106,146 @@ class Plan:
             found |= {run.trained(*made) / "detector_scores.parquet": made} if row.families else {}
             found |= {run.trained(*made) / "flow_scores.parquet": made} if "flow" in row.detectors else {}
         return found
+
+
+def split_names(text: str, known: Iterable[str]) -> list[str]:
+    """Names with blanks between, read by the names that there are: a name may hold blanks itself.
+
+    >>> split_names("fan Bay 2 spindle", ["Bay 2 spindle", "fan", "Bay"])
+    ['fan', 'Bay 2 spindle']
+    """
+    ordered, found = sorted(known, key=len, reverse=True), []
+    while text := text.strip():
+        name = next((n for n in ordered if text == n or text.startswith(f"{n} ")), text.split()[0])
+        found.append(name)
+        text = text[len(name) :]
+    return list(dict.fromkeys(found))
+
+
+def told(left_out: Iterable[LeftOut]) -> list[str]:
+    """What is left out, a line for each machine and reason.
+
+    >>> told([LeftOut("fan", "OE-DFlow", "no attributes"), LeftOut("fan", "SerialOE-DFlow", "no attributes")])
+    ['fan without OE-DFlow, SerialOE-DFlow: no attributes']
+    """
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for row in left_out:
+        grouped.setdefault((row.machine, row.why), []).append(row.system)
+    return [
+        f"{machine}{' without ' if any(systems) else ''}{', '.join(systems)}: {why}"
+        for (machine, why), systems in grouped.items()
+    ]
+
+
+def _known(bank, asked):
+    """The machines asked for, else all targets."""
+    there = sorted(bank.dataset.clips["machine"].unique())
+    if unknown := sorted(set(asked) - set(there)):
+        raise ValueError(f"unknown machine {', '.join(unknown)}; {bank.dataset.root} has {', '.join(there)}")
+    targets = bank.dataset.targets()
+    if not asked and not targets:
+        raise ValueError(
+            f"{bank.dataset.root}: no machine has both train and test clips; put recordings into <machine>/train and "
+            "<machine>/test"
+        )
+    return tuple(dict.fromkeys(asked)) or tuple(targets)
+
+
+def _left_out(bank, machine, systems, settings):
+    """`LeftOut` rows of one machine."""
+    for split, use in (("train", "train on"), ("test", "score")):
+        if why := _no_clips(bank, machine, split, use):
+            return [LeftOut(machine, "", why)]
+    training, found = bank.of(machine, "train"), []
+    if settings.baselines and (why := _too_short(training, settings.autoencoder)):
+        found.append(LeftOut(machine, BASELINE, why))
+    common = _no_outlier_exposure(bank, machine) or _too_few(bank, machine, settings)
+    for system in systems:
+        why = common or _no_attributes(training, system, settings) or _no_fit(bank, machine, system, settings)
+        found += [LeftOut(machine, system.name, why)] if why else []
+    return found
+
+
+def _no_clips(bank, machine, split, use):
+    rows = bank.dataset.of(machine, split)
+    if not rows.empty and not bank.of(machine, split).empty:
+        return ""
+    kind = "normal recordings" if split == "train" else "recordings, labelled or not,"
+    mend = f"put {kind} into {machine}/{split}"
+    if rows.empty:
+        return f"no {split} clips to {use}; {mend}"
+    problems = bank.problems[bank.problems["file"].isin(rows["path"])]
+    first = "".join(f" (first {row.file}: {row.problem})" for row in problems.head(1).itertuples())
+    return f"none of its {len(rows)} {split} clips can be used{first}; {mend}"
+
+
+def _too_short(training, autoencoder):
+    vectors = (training["length"] // autoencoder.hop + 2 - autoencoder.frames).clip(lower=1).sum()
+    kept = vectors - round(autoencoder.validation_fraction * vectors)
+    return "" if kept >= 2 else "fewer than 2 vectors of frames to train on; record more or longer training clips"
+
+
+def _no_outlier_exposure(bank, machine):
+    others = bank.clips[(bank.clips["machine"] != machine) & (bank.clips["split"] == "train") & bank.clips["usable"]]
+    if not others.empty:
+        return ""
+    return (
+        "it is the only machine with training clips, and outlier exposure needs others to tell it from; put recordings "
+        "of at least one other machine beside it, as <other machine>/train/*.wav"
+    )
+
+
+def _split(bank, machine, settings):
+    """Its usable training rows: the source clips of the part that trains, and all that are held out."""
+    rows = bank.of(machine, "train")
+    held = validation_mask(bank.dataset.of(machine, "train"), settings.data.validation_fraction).loc[rows.index]
+    return rows[~held & (rows["domain"] == "source")], rows[held]
+
+
+def _too_few(bank, machine, settings):
+    count = len(_split(bank, machine, settings)[0])
+    if count >= SOURCE_CLIPS:
+        return ""
+    return f"{count} usable source clips to train on, at least {SOURCE_CLIPS} needed; record more into {machine}/train"
+
+
+def _no_attributes(training, system: System, settings):
+    if attributes.trainings(training, [system], settings):
+        return ""
+    return "no attribute has two values in its training clips; name them in the files or in attributes_00.csv"
+
+
+def _no_fit(bank, machine, system, settings):
+    """Whether GMM and KNN have enough segments in their smallest fit: a fold, where few clips are held out."""
+    if not system.families:
+        return ""
+    inliers, (source, held) = settings.inliers, _split(bank, machine, settings)
+    counts = sorted(segment_count(length, settings) for length in source["length"])
+    if inliers.fit_on == "all" or len(held) < inliers.calibration_minimum:
+        folds = min(inliers.calibration_folds, len(counts))
+        counts = counts[: len(counts) - -(-len(counts) // folds)]
+    needed = max(2 if "GMM" in system.families else 1, min(inliers.knn_neighbours))
+    if sum(counts) >= needed:
+        return ""
+    return (
+        f"{sum(counts)} segments for a fit of {' and '.join(system.families)}, {needed} needed; record more or longer"
+    )
+
+
+def segment_count(length: int, settings: Settings) -> int:
+    """Segments of a clip of `length` samples, as many as `frontend.segment_starts` gives."""
+    segment = settings.segment_samples
+    hop = max(1, round(segment * (1 - settings.frontend.segment_overlap)))
+    beyond = max(length - segment, 0)
+    return beyond // hop + 1 + bool(beyond % hop)
+
+
+def _notes(bank, machine, settings):
+    training, test = bank.of(machine, "train"), bank.of(machine, "test")
+    if not (training["domain"] == "target").any():
+        yield "no target-domain training clips: GMM and KNN are fitted on its source clips alone"
+    if not (test["label"] != "").any():
+        yield "no labelled test clips: scores and decisions, but no metrics"
+    domains = sorted(set(test.loc[test["label"] != "", "domain"]) - {""})
+    if len(domains) == 1:
+        yield f"labelled test clips of one domain ({domains[0]}): no metrics of the other"

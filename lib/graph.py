@@ -1,0 +1,216 @@
+"""The graph of a run: what Snakemake is told of it, and Snakemake's process, whose own words go to the run's log."""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from lib import dependencies, locks, paths
+from lib.console import Console
+from lib.demo.data import make_demo_data
+from lib.job import EVENTS
+from lib.recordings.clips import ClipBank
+from lib.recordings.plan import Plan, split_names
+from lib.settings import Settings
+
+WORKFLOW = paths.PROJECT / "workflow"
+TICK = 0.2  # s between two looks at what the jobs said
+_COUNT = re.compile(r"^(\d\d_\w+)\s+(\d+)$", re.MULTILINE)  # of Snakemake's table of jobs to run
+_JOB = re.compile(r"^(?:local)?rule (\d\d_\w+):\n((?:    .*\n)*)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A run as Snakemake is given it.
+
+    Attributes:
+        run, plan, bank, settings: what is done, where, with what.
+        preset, data_root: as the notebooks are given them; an empty root is the preset's demo data.
+        cores: jobs at a time. token: of the run's lock.
+    """
+
+    run: paths.Run
+    plan: Plan
+    bank: ClipBank
+    settings: Settings
+    preset: str
+    data_root: str
+    cores: int
+    token: str
+
+    @classmethod
+    def of(cls, run, settings, preset, data, machines, seeds, cores, token) -> "Graph":
+        """The graph that a command line asks for; demo data is made and the clips are decoded where that is due.
+
+        Args:
+            data: data root, "" for the preset's demo data. machines: names with blanks between, "" for all.
+
+        Raises:
+            ValueError, OSError: an unusable root, an unknown machine, or nothing to do.
+        """
+        root = paths.data_folder(data, preset)
+        if not data:
+            make_demo_data(root, settings.demo)
+        bank = ClipBank.open(run, root, settings.data)
+        asked = split_names(machines, bank.dataset.clips["machine"].unique())
+        preset = str(Path(preset).resolve()) if Path(preset).is_file() else preset
+        return cls(
+            run, Plan.of(bank, settings, asked, seeds), bank, settings, preset, str(root) if data else "", cores, token
+        )
+
+    def drop_scores_of(self, failed: Iterable[tuple[str, ...]]) -> bool:
+        """Take away what earlier calls scored with trainings that have failed now.
+
+        Args:
+            failed: (notebook, machine, system, parameter, seed…) of `Console.failed`.
+
+        Returns:
+            Whether scores of other trainings are there that the tables can be made of.
+        """
+        trained = {(machine, *which) for _, machine, *which in failed if which}
+        for path, made in self.plan.score_files(self.run).items():
+            if (*made[:-1], f"seed{made.seed}") in trained:
+                path.unlink(missing_ok=True)
+        return bool(trained) and any(path.exists() for path in self.plan.score_files(self.run))
+
+    def configuration(self, finished: bool = False) -> dict:
+        """What `workflow/Snakefile` reads, JSON-able.
+
+        Args:
+            finished: whether the tables are of the score files that are there, else of all in the plan.
+        """
+        aliases = {machine: self._alias(machine) for machine in self.plan.audits}
+        scores = [path for path in self.plan.score_files(self.run) if path.exists() or not finished]
+        notebooks = sorted(path.stem for path in paths.NOTEBOOKS.glob("0[1-6]_*.ipynb"))
+        return {
+            "python": sys.executable,
+            "preset": self.preset,
+            "data_root": self.data_root,
+            "run_dir": str(self.run.root),
+            "threads": self.settings.threads,
+            "machines": "/".join(self.plan.machines),
+            "seeds": " ".join(map(str, self.plan.seeds)),
+            "names": {alias: machine for machine, alias in aliases.items()},
+            "audits": list(aliases.values()),
+            "scores": [str(self._in_aliases(path, aliases)) for path in scores],
+            "data": {alias: self.bank.fingerprint_of(machine) for machine, alias in aliases.items()},
+            "problems": {alias: self._problems(machine) for machine, alias in aliases.items()},
+            "made": {notebook: self._made(notebook) for notebook in notebooks},
+        }
+
+    def start(self, console: Console, *targets: str, finished=False) -> int:
+        """Run Snakemake until it ends, with its jobs on the console; returns its exit status.
+
+        Args:
+            console: what a person sees. targets: files relative to the run's folder; none is the whole run.
+            finished: as `configuration`.
+        """
+        (self.run.state / EVENTS).write_text("")
+        command, environment = self._command(finished, *targets), self._environment()
+        with open(self.run.log, "ab") as log:
+            begin = log.tell()
+            process = psutil.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+            )
+        try:
+            self._follow(process, console, begin)
+        finally:
+            locks.end_group(process)
+        console.end()
+        return process.returncode
+
+    def to_run(self) -> list[str]:
+        """The notebooks that a run would execute now, each with its machine and system."""
+        command = [*self._command(False), "--dry-run"]
+        log = self.run.state / "dry-run.log"
+        with open(log, "wb") as file:
+            done = subprocess.run(command, stdout=file, stderr=file, env=self._environment(), check=False)
+        printed, found = log.read_text(encoding="utf-8", errors="replace"), []
+        if done.returncode:
+            raise ValueError(f"Snakemake stopped: {printed.strip().splitlines()[-1]}; all that it said is in {log}")
+        for name, lines in _JOB.findall(printed):
+            wildcards = re.search(r"^    wildcards: (.*)$", lines, re.MULTILINE)
+            found.append(f"{name} {wildcards[1] if wildcards else ''}".strip())
+        for alias, machine in self.configuration()["names"].items():
+            found = [line.replace(f"machine={alias}", f"machine={machine}") for line in found]
+        return sorted(found)
+
+    def _follow(self, process, console, begin):
+        counted = False
+        with open(self.run.state / EVENTS, encoding="utf-8") as events, open(self.run.log, "rb") as log:
+            while True:
+                try:
+                    process.wait(TICK)
+                    ended = True
+                except psutil.TimeoutExpired:
+                    ended = False
+                if not counted:
+                    log.seek(begin)
+                    text = log.read().decode(errors="replace")
+                    if counted := bool(re.search(r"^total\s", text, re.MULTILINE)):
+                        console.begin({name: int(count) for name, count in _COUNT.findall(text)})
+                for line in events:
+                    console.hear(json.loads(line))
+                console.tick()
+                if ended:
+                    return
+
+    def _command(self, finished, *targets):
+        path = self.run.state / "config.json"
+        paths.write_text(path, json.dumps(self.configuration(finished), indent=1))
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(WORKFLOW / "Snakefile")]
+        command += ["--directory", str(self.run.root), "--configfile", str(path), "--cores", str(self.cores)]
+        command += ["--profile", str(WORKFLOW / "profiles" / "default")]
+        if gpus := _gpus():  # one training at a time on each; without a GPU the cores are the limit
+            command += ["--resources", f"gpu={gpus}"]
+        return [*command, "--", *targets] if targets else command
+
+    def _environment(self):
+        path = os.pathsep.join(filter(None, [str(paths.PROJECT), os.environ.get("PYTHONPATH")]))
+        return os.environ | {"TQDM_DISABLE": "1", "PYTHONPATH": path, locks.TOKEN: self.token}
+
+    def _made(self, notebook):
+        kinds = {"plain": False, "flow": True}
+        return {
+            kind: json.dumps(dependencies.provenance(notebook, self.settings, flow)) for kind, flow in kinds.items()
+        }
+
+    def _problems(self, machine):
+        """Digest of what the index and the decoder have to say of a machine's files, which its audit repeats."""
+        own = self.bank.problems[self.bank.problems["machine"] == machine]
+        return hashlib.sha256(own.to_csv(index=False).encode()).hexdigest()[:16]
+
+    def _alias(self, machine):
+        """The machine's folder as Snakemake may read it: braces would be wildcards, so a link stands for them."""
+        if not set(machine) & set("{}"):
+            return machine
+        alias = f".{hashlib.sha256(machine.encode()).hexdigest()[:12]}"
+        folder = self.run.machine(machine)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".keep").touch()  # Snakemake removes folders that stay empty, and cannot remove a link
+        link = self.run.root / alias
+        if not link.is_symlink():
+            link.symlink_to(machine, target_is_directory=True)
+        return alias
+
+    def _in_aliases(self, path, aliases):
+        machine, *rest = path.relative_to(self.run.root).parts
+        return Path(aliases[machine], *rest)
+
+
+def _gpus():
+    import torch  # takes a second, which a refused command line should not
+
+    return torch.cuda.device_count()

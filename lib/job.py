@@ -1,0 +1,78 @@
+"""One notebook of a run, as Snakemake starts it: `lib.run`, tied to the run, with a line for the run's console.
+
+python -m lib.job NOTEBOOK preset=… run_dir=… key=value …: the executed copy goes where `paths.Run.notebook` says.
+"""
+
+import contextlib
+import io
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+
+from lib import locks, paths
+from lib.settings import load_settings
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+THREAD_VARIABLES += ("VECLIB_MAXIMUM_THREADS", "GOTO_NUM_THREADS")
+WHICH = ("machine", "system", "parameter", "seed")  # parameters that `lib.run` names a notebook by
+EVENTS = "events.jsonl"  # in `paths.Run.state`: what the jobs of the last call said, a JSON object a line
+
+
+def report(run: paths.Run, **event) -> None:
+    """Append an event; one write, so that jobs at the same time do not mix."""
+    with open(run.state / EVENTS, "ab", buffering=0) as file:
+        file.write((json.dumps(event) + "\n").encode())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; returns the exit status of `lib.run`."""
+    notebook, *pairs = sys.argv[1:] if arguments is None else arguments
+    given = dict(pair.partition("=")[::2] for pair in pairs)
+    run = paths.run_folder(given["run_dir"], given["preset"])
+    locks.watch(run.state)
+    signal.signal(signal.SIGTERM, _stop)
+    trained = None
+    if "seed" in given:
+        trained = (given.get("system", "Baseline"), given.get("parameter", "all"), f"seed{given['seed']}")
+    executed, begin = run.notebook(notebook, given.get("machine"), trained), time.perf_counter()
+    which = {"notebook": notebook, "machine": given.get("machine", ""), "trained": trained or ()}
+    report(run, **which, state="started")
+    status, message = _execute(notebook, executed, pairs, given["preset"])
+    seconds = time.perf_counter() - begin
+    copy = str(executed) if executed.exists() else ""
+    state = "failed" if status else "done"
+    report(run, **which, state=state, seconds=seconds, message=message, executed=copy)
+    return status
+
+
+def _execute(notebook, executed, pairs, preset):
+    """(exit status, what it said on stderr), also for an error that `lib.run` does not know."""
+    from lib import run as runner  # papermill takes a second, in which a killed run's job should not live on
+
+    said, which = io.StringIO(), [pair for pair in pairs if pair.split("=")[0] in WHICH]
+    try:
+        set_threads(load_settings(preset).threads)
+        with contextlib.redirect_stderr(said):
+            status = runner.main([notebook, str(executed), *pairs])
+    except Exception as error:
+        traceback.print_exc()
+        status = 1
+        said.write(f"{type(error).__name__}: {error}")
+    print(said.getvalue(), end="", file=sys.stderr, flush=True)
+    return status, said.getvalue().strip().removeprefix(" ".join([notebook, *which]) + ": ")
+
+
+def _stop(*_):
+    raise KeyboardInterrupt
+
+
+def set_threads(number: int, environment=os.environ) -> None:
+    """Give every numerical library the same number of threads, whatever Snakemake derived from --cores."""
+    environment.update(dict.fromkeys(THREAD_VARIABLES, str(number)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""The first and the last lines of a run: what it is made of and what is left out, and where its results lie."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from lib import paths
+from lib.console import Console, duration, shown
+from lib.graph import Graph
+from lib.recordings.plan import told
+
+
+def first_lines(graph: Graph) -> Iterator[str]:
+    """What is known before the first notebook starts; writes `problems.csv`."""
+    bank, plan, run = graph.bank, graph.plan, graph.run
+    paths.write_text(run.problems, bank.problems.to_csv(index=False, lineterminator="\n"))
+    yield f"data       {shown(bank.dataset.root)}"
+    problems = bank.problems["machine"].value_counts()
+    for machine, clips in bank.clips.groupby("machine", sort=False):
+        counts = ", ".join(f"{_counted(clips[clips['split'] == split])} {split}" for split in ("train", "test"))
+        said = f"{problems.get(machine, 0)} problems" if machine in problems else "no problems"
+        role = "" if machine in plan.machines else "; heard by the others only" if plan.machines else ""
+        yield f"  {machine}: {counts} clips used, {said}{role}"
+    if len(bank.problems):
+        yield f"problems   {shown(run.problems)} names each file, what is wrong, the mend"
+    for line in told(plan.left_out):
+        yield f"left out   {line}"
+    for machine, note in plan.notes:
+        yield f"note       {machine}: {note}"
+    trainings, threads = len(plan.trainings) + len(plan.baselines), graph.settings.threads
+    at_once = max(1, graph.cores // threads)
+    yield f"trainings  {trainings}, {min(at_once, trainings)} at a time on {graph.cores} cores, {threads} threads each"
+    if (idle := graph.cores - trainings * threads) > 0:
+        more = graph.cores // trainings
+        yield f"           {idle} cores stay idle; `threads: {more}` in the preset uses them (and changes last digits)"
+    yield f"log        {shown(run.log)}"
+
+
+def last_lines(graph: Graph, console: Console, seconds: float) -> Iterator[str]:
+    """What a person looks at next; writes the list of what failed."""
+    run = graph.run
+    if console.failed:
+        paths.write_text(run.failures, "".join(f"{line}\n" for line in console.failed.values()))
+        yield f"{len(console.failed)} notebooks failed after {duration(seconds)}; {shown(run.failures)} lists them"
+    else:
+        yield f"finished after {duration(seconds)}"
+    for name, folder in (("tables", run.tables), ("figures", run.figures), ("notebooks", run.root / "notebooks")):
+        if folder.exists():
+            yield f"{name:10} {shown(folder)}{' (executed)' if name == 'notebooks' else ''}"
+    for line in told(graph.plan.left_out):
+        yield f"left out   {line}"
+    if run.refusals.exists():
+        refused = run.refusals.read_text(encoding="utf-8").strip().splitlines()
+        yield f"refused    {len(refused)} submission files, first {refused[0]}; {shown(run.refusals)}"
+    yield f"log        {shown(run.log)}"
+
+
+def last_line(log: Path) -> str:
+    """The last words of a log file."""
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else "it said nothing"
+
+
+def _counted(clips):
+    used = int(clips["usable"].sum())
+    return str(used) if used == len(clips) else f"{used} of {len(clips)}"
