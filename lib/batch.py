@@ -4,15 +4,15 @@ When some notebooks fail the tables are made from what finished, and the exit st
 """
 
 import argparse
-import os
 import signal
 import sys
 import time
 from pathlib import Path
 
-from lib import paths
+from lib import homes, paths
 from lib.console import Console
 from lib.locks import RunLock
+from lib.progress import cores
 from lib.settings import load_settings, seed_numbers
 
 SIGNALS = {"SIGINT": "Ctrl-C", "SIGTERM": "SIGTERM", "SIGHUP": "the end of its terminal"}
@@ -34,9 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
         128 + the signal that ended it.
     """
     given, console = _arguments(arguments), Console()
-    for name in SIGNALS:
-        if signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN:  # as under nohup
-            signal.signal(getattr(signal, name), _stop)
+    homes.settle()
+    before = _take_signals()
     try:
         settings, seeds = load_settings(given.preset), seed_numbers(given.seeds)
         run = _run_folder(given.run or Path(given.preset).stem)
@@ -49,6 +48,18 @@ def main(arguments: list[str] | None = None) -> int:
         console.close()
         console.say(f"stopped by {stop.why}: what finished is kept, and the same command goes on from there")
         return stop.code
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _take_signals():
+    """Let each of `SIGNALS` end the run, but those that are ignored, as under nohup; returns the handlers before."""
+    before = {number: signal.getsignal(number) for number in (getattr(signal, name) for name in SIGNALS)}
+    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, _stop)
+    return before
 
 
 def _arguments(arguments):
@@ -58,7 +69,7 @@ def _arguments(arguments):
     parser.add_argument("--machines", default="", help="names; none: all with training and test clips")
     parser.add_argument("--seeds", default="0", help="such as '0 1 2 3'")
     parser.add_argument("--run", default="", help="name under outputs, or a path; none: the preset's name")
-    parser.add_argument("--cores", type=_positive, default=_usable_cores(), help="jobs at a time; none: all cores")
+    parser.add_argument("--cores", type=_positive, default=cores(), help="jobs at a time; none: all cores")
     parser.add_argument("--dry-run", action="store_true", help="say what would run, and run nothing")
     return parser.parse_args(arguments)
 
@@ -67,11 +78,6 @@ def _positive(text):
     if not (text.isascii() and text.isdecimal() and int(text)):
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
     return int(text)
-
-
-def _usable_cores():
-    """Those that this process may use; macOS knows only all of them."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _stop(number, _frame):
@@ -102,7 +108,8 @@ def _batch(given, settings, seeds, run, token, console):
         console.say("\n".join([f"would run {len(would)} notebooks", *(f"  {name}" for name in would)]))
         return 0
     begin = time.monotonic()
-    run.log.unlink(missing_ok=True)
+    for left in (run.log, run.failures):
+        left.unlink(missing_ok=True)
     status = planned.start(console)
     if status and not console.failed:
         raise ValueError(f"Snakemake stopped: {summary.last_line(run.log)}; all that it said is in {run.log}")

@@ -21,6 +21,7 @@ from lib.recordings.plan import Plan, split_names
 from lib.settings import Settings
 
 WORKFLOW = paths.PROJECT / "workflow"
+PYTHON = sys.executable  # that executes the notebooks
 TICK = 0.2  # s between two looks at what the jobs said
 _COUNT = re.compile(r"^(\d\d_\w+)\s+(\d+)$", re.MULTILINE)  # of Snakemake's table of jobs to run
 _JOB = re.compile(r"^(?:local)?rule (\d\d_\w+):\n((?:    .*\n)*)", re.MULTILINE)
@@ -90,7 +91,7 @@ class Graph:
         scores = [path for path in self.plan.score_files(self.run) if path.exists() or not finished]
         notebooks = sorted(path.stem for path in paths.NOTEBOOKS.glob("0[1-6]_*.ipynb"))
         return {
-            "python": sys.executable,
+            "python": PYTHON,
             "preset": self.preset,
             "data_root": self.data_root,
             "run_dir": str(self.run.root),

@@ -65,24 +65,6 @@ def _as_kind(notebook, name, value, kind):
     return value
 
 
-def choose_machines(asked, targets, root):
-    """The machines of a batch run: those asked for, else all targets.
-
-    Raises:
-        ValueError: a machine that cannot be a target, or none that can.
-    """
-    if unknown := sorted(set(asked) - set(targets)):
-        raise ValueError(
-            f"unknown machine {', '.join(unknown)}; with training and test clips {root} has "
-            f"{', '.join(targets) or 'none'}"
-        )
-    if not targets:
-        raise ValueError(
-            f"{root}: no machine has both train and test clips; put recordings into <machine>/train and test"
-        )
-    return list(dict.fromkeys(asked)) or targets
-
-
 def run_notebook(notebook: str | Path, executed: str | Path, parameters: dict) -> None:
     """Execute `notebook` (a path or a name in notebooks/) into `executed`; figures and tracebacks stay in the copy.
 

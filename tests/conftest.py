@@ -6,7 +6,7 @@ from pathlib import Path
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # before numpy and torch are imported
 
 import pytest
-from makers import write_noise
+from makers import batch, write_noise
 
 
 @pytest.fixture
@@ -34,6 +34,15 @@ def run(tmp_path):
     from lib.paths import Run
 
     return Run(tmp_path / "outputs" / "test")
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory):
+    """The one run of the whole graph, at smoke scale: its folder and what it printed. Tests leave it as it is."""
+    folder = tmp_path_factory.mktemp("outputs") / "smoke"
+    status, printed = batch("--preset", "smoke", "--run", folder)
+    assert status == 0, printed
+    return folder, printed
 
 
 @pytest.fixture(scope="session")

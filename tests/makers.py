@@ -1,11 +1,15 @@
 """What several tests make: clips of noise, and clip scores as the notebooks write them."""
 
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import soundfile
 
+from lib import paths
 from lib.systems import SYSTEMS
 
 RATE = 16000
@@ -18,6 +22,14 @@ def write_noise(path, seconds=1.0, seed=0, rate=RATE, level=0.1, channels=1):
     samples = np.clip(noise * 32768, -32768, 32767).astype(np.int16)
     soundfile.write(path, samples, rate)
     return samples
+
+
+def batch(*arguments):
+    """Run lib.batch in its own process; returns (exit status, what it printed)."""
+    command = [sys.executable, "-m", "lib.batch", "--cores", "2", *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(paths.PROJECT)}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=paths.PROJECT.parent, env=environment)
+    return done.returncode, done.stdout + done.stderr
 
 
 DETECTORS = (("GMM-1", "source"), ("GMM-1", "source+target"), ("KNN-1", "source"), ("KNN-1", "source+target"))

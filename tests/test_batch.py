@@ -1,0 +1,189 @@
+"""What a person meets at the command line of a run: refusals, the plan, failures, and its end by a signal."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+
+import fakes
+import psutil
+import pytest
+from makers import batch, write_noise
+
+from lib import graph
+from lib.batch import main
+from lib.paths import Run
+
+PRESET = "base: smoke\nsystems: [OE]\nfrontend: {segment_seconds: 0.5}\n"
+BASELINE = "Baseline/all/seed0/scores.parquet"
+
+
+@pytest.fixture
+def faked(tmp_path, monkeypatch, capsys):
+    """Calls `lib.batch` with made-up notebooks (`fakes.execute` says what they wish); (exit status, what it printed)."""
+
+    def call(*arguments, **wish):
+        monkeypatch.setattr(graph, "PYTHON", str(fakes.interpreter(tmp_path)))
+        monkeypatch.setenv("FAKE", json.dumps(wish))
+        capsys.readouterr()
+        status = main(["--cores", "2", *map(str, arguments)])
+        return status, "".join(capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def preset(tmp_path):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(PRESET)
+    return path
+
+
+@pytest.fixture
+def two(root):
+    """`root` whose pump has a test clip, so that it is a target, too."""
+    write_noise(root / "eval_data" / "raw" / "pump" / "test" / "section_00_0000.wav")
+    return root
+
+
+def wait_for(condition, seconds=60):
+    until = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.1)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preset", "fast"], "unknown preset 'fast'; known: demo"),
+        (["--preset", "smoke", "--data", "/nowhere"], "/nowhere: no such folder"),
+        (["--preset", "smoke", "--run", "/dev/null/run"], "choose another run folder (RUN)"),
+        (["--preset", "smoke", "--seeds", "one"], "seeds must be whole numbers with spaces between, found 'one'"),
+        (["--preset", "smoke", "--cores", "none"], "'none' is no whole number above 0"),
+    ],
+)
+def test_wrong_arguments_of_a_batch(arguments, message, tmp_path):
+    run_folder = [] if "--run" in arguments else ["--run", tmp_path / "run"]
+    status, printed = batch(*arguments, *run_folder)
+    assert status == 2 and message in printed and "Traceback" not in printed
+
+
+def test_a_run_with_failures_keeps_what_finished_out_of_old_scores(two, preset, tmp_path, faked):
+    """Pump fails in a second call: its scores of the first must not reach the tables, and the status says so."""
+    folder, arguments = tmp_path / "run", ("--data", two, "--preset", preset, "--run", tmp_path / "run")
+    status, printed = faked(*arguments)
+    assert status == 0 and "failed" not in printed, printed
+    tables = folder / "tables" / "evaluation.csv"
+    assert {path.split("/")[0] for path in json.loads(tables.read_text())["held"]} == {"fan", "pump"}
+    preset.write_text(PRESET + "training: {epochs: 1}\nautoencoder: {epochs: 1}\n")
+    status, printed = faked(*arguments, fail="pump")
+    assert status == 1 and "making the tables from what finished" in printed
+    assert {path.split("/")[0] for path in json.loads(tables.read_text())["held"]} == {"fan"}
+    failed = (folder / "failed.txt").read_text().splitlines()
+    assert len(failed) == 2 and "03_oe_training pump OE all seed0: the recordings are odd; make them even" in failed[1]
+    assert printed.count("make them even") == 2 and "CalledProcessError" not in printed and "Traceback" not in printed
+    assert "CalledProcessError" in (folder / "run.log").read_text()
+    status, printed = faked(*arguments)
+    assert status == 0 and not (folder / "failed.txt").exists()
+    assert len(json.loads(tables.read_text())["held"]) == 4
+
+
+def test_a_notebook_whose_process_is_killed_is_named(root, preset, tmp_path, faked):
+    arguments = ("--data", root, "--preset", preset, "--run", tmp_path / "run")
+    status, printed = faked(*arguments, kill="05_inlier_fitting")
+    assert status == 1 and "05_inlier_fitting fan OE all seed0: its process was killed" in printed
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        signal.SIGKILL,
+        pytest.param(signal.SIGHUP, marks=pytest.mark.long),
+        pytest.param(signal.SIGTERM, marks=pytest.mark.long),
+    ],
+)
+def test_a_run_that_is_ended_leaves_nothing_behind_and_goes_on(number, root, preset, tmp_path, faked):
+    """Also its kernels end, which are sessions of their own; what finished is not done again."""
+    folder = tmp_path / "run"
+    arguments = ("--data", root, "--preset", preset, "--run", folder)
+    started = subprocess.Popen(
+        fakes.command(tmp_path, *arguments),
+        env=fakes.environment(kernel="03_oe_training"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    done = folder / "fan" / "Baseline" / "all" / "seed0" / "scores.parquet"
+    events = Run(folder).state / "events.jsonl"
+    wait_for(lambda: done.exists() and "03_oe" in events.read_text())
+    kernel = int(wait_for(lambda: list(folder.glob("kernel-*")))[0].name.removeprefix("kernel-"))
+    refused = batch(*arguments)
+    assert refused[0] == 2 and len(refused[1].splitlines()) == 1
+    assert f"process {started.pid} has worked there since" in refused[1] and str(folder) in refused[1]
+    before = done.stat().st_mtime_ns
+    started.send_signal(number)
+    printed = started.communicate(timeout=30)[0]
+    wait_for(lambda: not psutil.pid_exists(kernel), 15)
+    if number != signal.SIGKILL:
+        assert started.returncode == 128 + number
+        assert printed.splitlines()[-1].startswith("stopped by ") and "Traceback" not in printed
+    status, printed = faked(*arguments)
+    assert status == 0 and "03_oe_training fan" in printed, printed
+    assert done.stat().st_mtime_ns == before
+
+
+def test_two_runs_at_the_same_time_do_not_block_each_other(root, preset, tmp_path, faked):
+    arguments = ("--data", root, "--preset", preset, "--run")
+    other = subprocess.Popen(fakes.command(tmp_path, *arguments, tmp_path / "other"), env=fakes.environment(seconds=1))
+    status, printed = faked(*arguments, tmp_path / "run")
+    assert status == 0 and other.poll() is None, "that it still works is what is tested"
+    assert other.wait(100) == 0
+
+
+def test_threads_of_a_notebook_do_not_follow_the_cores(root, preset, tmp_path, faked):
+    preset.write_text(PRESET + "threads: 3\nbaselines: false\n")
+    status, printed = faked("--data", root, "--preset", preset, "--run", tmp_path / "run", "--cores", 1)
+    assert status == 0, printed
+    assert json.loads((tmp_path / "run" / "tables" / "evaluation.csv").read_text())["threads"] == "3"
+
+
+def test_one_machine_alone_gives_the_baseline_and_says_why_the_rest_is_left_out(root, preset, tmp_path, faked):
+    (root / "eval_data").rename(tmp_path / "away")
+    arguments = ("--data", root, "--preset", preset, "--run", tmp_path / "run", "--cores", 8)
+    status, printed = faked(*arguments)
+    assert status == 0, printed
+    assert printed.count("fan without OE: it is the only machine with training clips") == 2  # at the start, at the end
+    held = json.loads((tmp_path / "run" / "tables" / "evaluation.csv").read_text())["held"]
+    assert held == ["fan/Baseline/all/seed0/scores.parquet"]
+    assert "7 cores stay idle; `threads: 8` in the preset uses them" in printed
+
+
+def test_a_terminal_gets_a_bar_and_a_file_plain_lines(root, preset, tmp_path, faked):
+    import pty
+
+    arguments = ("--data", root, "--preset", preset, "--run", tmp_path / "run")
+    leader, follower = pty.openpty()
+    started = subprocess.Popen(
+        fakes.command(tmp_path, *arguments), stdout=follower, stderr=follower, env=fakes.environment()
+    )
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(leader, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(leader)
+    assert started.wait(60) == 0
+    text = shown.decode()
+    assert (
+        re.search(r"3 of 5 notebooks \|.+\| 00:\d\d gone, .+ left", text) and "[5/5] 06_ensemble_and_tables: " in text
+    )
+    status, printed = faked(*arguments)
+    assert status == 0 and not set(printed) & set("\r\x1b") and "|" not in printed
+    assert "Building DAG" not in text + printed and "Building DAG" in (tmp_path / "run" / "run.log").read_text()

@@ -1,0 +1,144 @@
+"""The graph at smoke scale, one run that all tests of it share."""
+
+import itertools
+import json
+import os
+import re
+import shutil
+
+import nbformat
+import pandas as pd
+import pytest
+import soundfile
+from makers import batch
+
+from lib.dependencies import LIBRARY
+from lib.graph import Graph
+from lib.paths import NOTEBOOKS, PRESETS, Run, data_folder
+from lib.settings import load_settings
+from lib.systems import ROWS, SYSTEMS
+
+TRAININGS = {
+    "fan": [("OE", "all"), ("Serial-OE", "all"), ("OE-Flow", "all"), ("SerialOE-Flow", "all"), ("OE-DFlow", "m-n"),
+            ("SerialOE-DFlow", "m-n")],
+    "gearbox": [("OE", "all"), ("Serial-OE", "all"), ("OE-Flow", "all"), ("SerialOE-Flow", "all"),
+               *((s, p) for s in ("OE-DFlow", "SerialOE-DFlow") for p in ("volt", "wt"))],
+}  # fmt: skip
+
+
+def jobs(printed):
+    """Notebooks that finished."""
+    return len(re.findall(r"^\[ *\d+/\d+\] ", printed, re.MULTILINE))
+
+
+MODEL = {"model.safetensors", "model.json", "history.csv", "embeddings.npz"}
+FITTED = {"detectors.npz", "detectors.json", "detector_scores.parquet"}
+
+
+def test_whole_graph(smoke):
+    folder, printed = smoke
+    fitted = sum(bool(SYSTEMS[s].families) for trained in TRAININGS.values() for s, _ in trained)
+    assert jobs(printed) == 2 * 2 + 6 + 8 + fitted + 1  # 01 and 02 a machine, 03 or 04 a training, 05, 06
+    for machine, trainings in TRAININGS.items():
+        for name, parameter in trainings:
+            trained, system = folder / machine / name / parameter / "seed0", SYSTEMS[name]
+            files = (
+                MODEL | (FITTED if system.families else set()) | ({"flow_scores.parquet"} if system.latent else set())
+            )
+            assert {p.name for p in trained.iterdir()} == files
+            facts = json.loads((trained / "model.json").read_text())
+            assert facts["settings"] == load_settings("smoke").model_dump(mode="json") and facts["data"]["synthetic"]
+            history = pd.read_csv(trained / "history.csv")
+            assert len(history) == 2 and set(system.losses) <= set(history.columns)
+        assert (folder / machine / "Baseline" / "all" / "seed0" / "scores.parquet").exists()
+        assert len(pd.read_csv(folder / machine / "audit.csv")) == 12 + 6 + 16
+    executed = nbformat.read(
+        folder / "notebooks" / "fan" / "04_joint_flow_training-OE-Flow-all-seed0.ipynb", as_version=4
+    )
+    assert any("image/png" in o.get("data", {}) for c in executed.cells if c.cell_type == "code" for o in c.outputs)
+
+
+def test_every_row_of_every_table(smoke):
+    folder, _ = smoke
+    evaluation = pd.read_csv(folder / "tables" / "evaluation.csv")
+    assert set(evaluation["machine"]) == {"fan", "gearbox", "overall"} and evaluation["value"].between(0, 100).all()
+    cells = evaluation.groupby(["system", "protocol", "rule", "machine"]).size()
+    assert set(evaluation["system"]) == set(ROWS) and len(cells) == len(ROWS) * 2 * 2 * 3 and (cells == 4).all()
+    for number, protocol, rule in itertools.product((2, 3, 4), ("all", "top20"), ("paper", "official")):
+        table = pd.read_csv(folder / "tables" / f"table{number}_{protocol}_{rule}.csv")
+        assert list(table["system"]) == list(ROWS) and "–" not in table.to_numpy()
+    assert list(pd.read_csv(folder / "tables" / "table1.csv")["system"].str.rstrip("*")) == list(SYSTEMS)
+    assert "52.98" not in "".join(p.read_text() for p in (folder / "tables").glob("table*"))  # the paper's
+    effects = pd.read_csv(folder / "tables" / "effects.csv")
+    assert effects["effect"].nunique() >= 5
+    for number in (2, 3, 4):
+        assert (folder / "figures" / f"table{number}_all_paper.pdf").exists()
+
+
+def test_submission_files_of_a_run(smoke):
+    folder, _ = smoke
+    teams = folder / "teams" / "oe_flow"
+    assert len(list(teams.iterdir())) == len(ROWS)
+    for system in teams.iterdir():
+        scores = (system / "anomaly_score_fan_section_00_test.csv").read_text().splitlines()
+        decisions = (system / "decision_result_fan_section_00_test.csv").read_text().splitlines()
+        assert len(scores) == len(decisions) == 16 and scores == sorted(scores)
+        assert {line.rsplit(",", 1)[1] for line in decisions} <= {"0", "1"}
+
+
+def graph_of(folder, preset="smoke", data="", machines="", cores=2):
+    return Graph.of(Run(folder), load_settings(str(preset)), str(preset), str(data), machines, [0], cores, "")
+
+
+def test_nothing_reruns_when_nothing_but_times_names_and_cores_have_changed(smoke, tmp_path):
+    folder, _ = smoke
+    for path in (LIBRARY / "network" / "losses.py", NOTEBOOKS / "03_oe_training.ipynb", PRESETS / "smoke.yaml"):
+        os.utime(path)
+    renamed = tmp_path / "another name.yaml"
+    renamed.write_text("base: smoke\n")
+    assert graph_of(folder, renamed, cores=7).to_run() == []
+
+
+def test_a_setting_reruns_what_reads_it(smoke, tmp_path):
+    preset = tmp_path / "smoke.yaml"  # KNN alone: neither audit nor training
+    preset.write_text("base: smoke\ninliers: {knn_neighbours: [1]}\n")
+    found = graph_of(smoke[0], preset, machines="fan").to_run()
+    systems = [name for name, system in SYSTEMS.items() if system.families]
+    assert [line.split(" ")[0] for line in found] == ["05_inlier_fitting"] * 4 + ["06_ensemble_and_tables"]
+    assert all(any(f"machine=fan, system={name}, " in line for line in found) for name in systems)
+
+
+def test_a_clip_reruns_its_machine_and_a_touched_one_nothing(smoke, tmp_path):
+    """A test clip is heard by its own machine alone; a copy of the root elsewhere is the same data."""
+    data = shutil.copytree(data_folder("", "smoke"), tmp_path / "another root")
+    assert graph_of(smoke[0], data=data).to_run() == []
+    clip = next((data / "dev_data" / "raw" / "fan" / "test").iterdir())
+    os.utime(clip)
+    assert graph_of(smoke[0], data=data).to_run() == []
+    sound, rate = soundfile.read(clip)
+    soundfile.write(clip, sound[::-1], rate)
+    found = graph_of(smoke[0], data=data).to_run()
+    assert len(found) == 2 + 6 + 4 + 1 and not any("gearbox" in line for line in found), found
+
+
+def test_a_run_that_is_moved_keeps_its_results(smoke, tmp_path):
+    moved = shutil.copytree(smoke[0], tmp_path / "outputs {2}" / "moved")
+    assert graph_of(moved).to_run() == []
+
+
+@pytest.mark.long
+def test_real_clips_at_smoke_scale(real_root, tmp_path):
+    folder, preset = tmp_path / "out" / "real", tmp_path / "few.yaml"
+    preset.write_text("base: smoke\nsystems: [OE, OE-DFlow]\n")
+    status, printed = batch("--preset", preset, "--run", folder, "--data", real_root, "--machines", "ToyCar")
+    assert status == 0, printed
+    assert jobs(printed) == 2 + 1 + 3 + 4 + 1  # OE-DFlow for car, mic and spd
+    paper, official = (
+        pd.read_csv(folder / "tables" / f"table4_all_{rule}.csv").set_index(["system", "whose"])["ToyCar"]
+        for rule in ("paper", "official")
+    )
+    assert paper["OE", "paper"] == "52.98" and "[" in paper["OE", "ours"]
+    assert (
+        official["Baseline (MSE)", "paper"] == "54.89"
+    )  # the paper's baselines follow the official rule, and only they
+    assert ("Baseline (MSE)", "paper") not in paper and ("OE", "paper") not in official
