@@ -10,5 +10,6 @@ The rooms:
     results       rows → tables, effects, figures, submission files
 The door's upper step, above all rooms:
     run, kernels, homes    one notebook with checked parameters, the process that executes it, places where it may write
-    batch         the whole graph
+    batch, graph, job      the whole graph: its command line, Snakemake, a notebook as Snakemake starts it
+    locks, console, summary    one process at a time in a run's folder; what a person sees of a run
 """

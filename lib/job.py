@@ -14,10 +14,12 @@ import traceback
 
 from lib import locks, paths
 from lib.settings import load_settings
+from lib.systems import BASELINE
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 THREAD_VARIABLES += ("VECLIB_MAXIMUM_THREADS", "GOTO_NUM_THREADS")
 WHICH = ("machine", "system", "parameter", "seed")  # parameters that `lib.run` names a notebook by
+ALL = "all"  # parameter of a system that is trained once
 EVENTS = "events.jsonl"  # in `paths.Run.state`: what the jobs of the last call said, a JSON object a line
 
 
@@ -34,34 +36,37 @@ def main(arguments: list[str] | None = None) -> int:
     run = paths.run_folder(given["run_dir"], given["preset"])
     locks.watch(run.state)
     signal.signal(signal.SIGTERM, _stop)
-    trained = None
+    trained = ()
     if "seed" in given:
-        trained = (given.get("system", "Baseline"), given.get("parameter", "all"), f"seed{given['seed']}")
-    executed, begin = run.notebook(notebook, given.get("machine"), trained), time.perf_counter()
-    which = {"notebook": notebook, "machine": given.get("machine", ""), "trained": trained or ()}
+        trained = (given.get("system", BASELINE), given.get("parameter", ALL), f"seed{given['seed']}")
+    executed = run.notebook(notebook, given.get("machine"), trained)
+    which = {"notebook": notebook, "machine": given.get("machine", ""), "trained": trained}
     report(run, **which, state="started")
-    status, message = _execute(notebook, executed, pairs, given["preset"])
-    seconds = time.perf_counter() - begin
-    copy = str(executed) if executed.exists() else ""
-    state = "failed" if status else "done"
-    report(run, **which, state=state, seconds=seconds, message=message, executed=copy)
+    begin = time.perf_counter()
+    try:
+        set_threads(load_settings(given["preset"]).threads)
+        status, message = _execute(notebook, executed, pairs)
+    except KeyboardInterrupt:
+        locks.end_children()
+        return 130
+    except Exception as error:
+        traceback.print_exc()
+        status, message = 1, f"{type(error).__name__}: {error}"
+    state, copy = "failed" if status else "done", str(executed) if executed.exists() else ""
+    report(run, **which, state=state, seconds=time.perf_counter() - begin, message=message, executed=copy)
     return status
 
 
-def _execute(notebook, executed, pairs, preset):
-    """(exit status, what it said on stderr), also for an error that `lib.run` does not know."""
+def _execute(notebook, executed, pairs):
+    """(exit status, what it said on stderr) of `lib.run`."""
     from lib import run as runner  # papermill takes a second, in which a killed run's job should not live on
 
     said, which = io.StringIO(), [pair for pair in pairs if pair.split("=")[0] in WHICH]
-    try:
-        set_threads(load_settings(preset).threads)
-        with contextlib.redirect_stderr(said):
-            status = runner.main([notebook, str(executed), *pairs])
-    except Exception as error:
-        traceback.print_exc()
-        status = 1
-        said.write(f"{type(error).__name__}: {error}")
+    with contextlib.redirect_stderr(said):
+        status = runner.main([notebook, str(executed), *pairs])
     print(said.getvalue(), end="", file=sys.stderr, flush=True)
+    if status == 130:
+        raise KeyboardInterrupt
     return status, said.getvalue().strip().removeprefix(" ".join([notebook, *which]) + ": ")
 
 

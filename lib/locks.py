@@ -89,8 +89,13 @@ def _end_with_the_run(state, token, _jobs):
         time.sleep(INTERVAL)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE)
-    _kill(psutil.Process().children(recursive=True))
+    end_children()
     os._exit(1)
+
+
+def end_children() -> None:
+    """Kill all that this process started and that still lives."""
+    _kill(psutil.Process().children(recursive=True))
 
 
 def _kill(processes):

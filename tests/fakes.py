@@ -30,7 +30,7 @@ OUTPUTS = {
 }
 
 
-def execute(notebook, executed, pairs, preset):
+def execute(notebook, executed, pairs):
     """In place of `lib.job._execute`: writes what the notebook would leave; FAKE says what else it does."""
     given = dict(pair.partition("=")[::2] for pair in pairs)
     run, wish = paths.Run(Path(given["run_dir"])), json.loads(os.environ.get("FAKE", "{}"))
@@ -47,7 +47,7 @@ def execute(notebook, executed, pairs, preset):
         given.get("machine", ""), given.get("system", "Baseline"), given.get("parameter", "all"), given.get("seed")
     )
     for name in OUTPUTS.get(notebook, ()):
-        paths.write_text(trained / name, f"{preset} {time.time_ns()}")
+        paths.write_text(trained / name, str(time.time_ns()))
     if notebook == "01_data_audit":
         paths.write_text(run.machine(given["machine"]) / "audit.csv", "")
     if notebook == "06_ensemble_and_tables":

@@ -137,7 +137,7 @@ def test_a_run_that_is_ended_leaves_nothing_behind_and_goes_on(number, root, pre
 def test_two_runs_at_the_same_time_do_not_block_each_other(root, preset, tmp_path, faked):
     arguments = ("--data", root, "--preset", preset, "--run")
     other = subprocess.Popen(fakes.command(tmp_path, *arguments, tmp_path / "other"), env=fakes.environment(seconds=1))
-    status, printed = faked(*arguments, tmp_path / "run")
+    status, _ = faked(*arguments, tmp_path / "run")
     assert status == 0 and other.poll() is None, "that it still works is what is tested"
     assert other.wait(100) == 0
 
