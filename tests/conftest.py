@@ -9,6 +9,14 @@ import pytest
 from makers import batch, write_noise
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Tests of the one smoke run stay in one of pytest-xdist's processes, so that it is one."""
+    for item in items:
+        if "smoke" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("smoke"))
+
+
 @pytest.fixture
 def root(tmp_path):
     """Two machines of 1 s clips: fan (8 source, 3 target, 4 test clips a domain and label × 1) and pump (4 source)."""
