@@ -9,6 +9,7 @@ import filecmp
 import hashlib
 import itertools
 import json
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -41,9 +42,12 @@ class Dataset:
             ValueError: no folder, no machine with clips in it, or one with a name in `RESERVED`.
         """
         self.root = Path(root).expanduser().resolve()
-        if not self.root.is_dir():
-            raise ValueError(f"{self.root}: no such folder; give the data root, which holds one folder a machine")
-        self.synthetic = (self.root / "synthetic.json").exists()
+        if not os.path.isdir(self.root):  # unlike Path.is_dir it also answers where a folder above is closed to us
+            closed = "" if os.access(self.root.parent, os.X_OK) else f" that this user may reach ({self.root.parent})"
+            raise ValueError(
+                f"{self.root}: no such folder{closed}; give the data root, which holds one folder a machine"
+            )
+        self.synthetic = os.path.exists(self.root / "synthetic.json")
         clips, problems = [], []
         for machine, folder, splits in machine_folders(self.root, problems):
             if machine in RESERVED:
