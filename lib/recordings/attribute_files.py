@@ -4,23 +4,17 @@ A row is a file name and keys and values in turn (`file_name,d1p,d1v,…`), or v
 (`file_name,speed,mic`). Whatever is read otherwise than it stands becomes a problem with the file and the row.
 """
 
-import csv
-import io
 import re
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+from lib.recordings import spreadsheets
 from lib.recordings.folders import SPLITS, listing
-from lib.recordings.names import composed, parse_name, stem_of, without_copy_marks
+from lib.recordings.names import parse_name, stem_of, without_copy_marks
 from lib.recordings.values import tidy
 
-SEPARATORS = ",;\t|"
 _FILE = re.compile(r"attributes?(?:_(?P<section>\d+))?", re.IGNORECASE)
-_HEADERS = {
-    "filename", "file", "name", "clip", "clipname", "wav", "wavfile", "audiofile", "path", "filepath", "dateiname",
-    "datei",
-}  # fmt: skip
 _PAIR = re.compile(r"d\d+[pv]|(key|param|parameter|attribute|attr|value|val)[ _-]?\d*", re.IGNORECASE)
 _KEY = re.compile(r"[^\W\d_][\w.-]*")
 _TAKEN = {"all", "raw", "section"}  # what the project calls by these names
@@ -50,7 +44,7 @@ class AttributeRows:
         """
         self.files, self._rows, self._used = [], {}, set()
         for path, section in _files(folder, machine, problems):
-            text = _text(path, machine, problems)
+            text = spreadsheets.text_of(path, machine, problems)
             if text is None:
                 continue
             self.files.append(path)
@@ -102,10 +96,10 @@ class _Reader:
     def rows(self, text, stems):
         """((split or "", stem), attributes, where) of each good row."""
         keys, missing = None, Counter()
-        for line, cells in self.cells(text, stems):
+        for line, cells in spreadsheets.table_of(text, stems, self.note):
             name, cells = cells[0], cells[1:]
             stem = stem_of(name)
-            if stem not in stems and re.sub(r"[\W_]+", "", name.lower()) in _HEADERS:
+            if stem not in stems and spreadsheets.is_header(name):
                 keys = self.header(cells, line)
                 continue
             pairs = self.pairs(stem, cells, keys, line)
@@ -119,32 +113,6 @@ class _Reader:
         for key, count in sorted((+missing).items()):
             said = f"no value: {key} is blank in {count} row(s); taken as clips without {key}"
             self.note(said, "fill it in, or leave it")
-
-    def cells(self, text, stems):
-        """(line, cells) of each row that is not blank, by the separator under which most first cells are file names."""
-        text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
-        first, separators = text.split("\n", 1)[0].strip().strip('"').lower(), SEPARATORS
-        if re.fullmatch(r"sep=.?", first):
-            text = "\n" + text.split("\n", 1)[1] if "\n" in text else ""
-            separators = (first[4:] or "\t") + SEPARATORS
-        try:
-            tables = [_parse(text, separator) for separator in separators]
-        except csv.Error as error:
-            self.note(f"not a CSV file ({error}); ignored", "correct quotes and commas")
-            return []
-        best = max(tables, key=lambda rows: _score(rows, stems))
-        separator = separators[tables.index(best)]
-        if any("\n" in cell for _, cells in best for cell in cells):
-            self.note("a quote that does not end; quotes were left out", "correct the quotes")
-            best = _parse(text, separator, csv.QUOTE_NONE)
-        return [(line, self.unquoted(cells, separator)) for line, cells in best if any(cells) and cells[0][:1] != "#"]
-
-    @staticmethod
-    def unquoted(cells, separator):
-        """A row that stands in quotes as a whole, in its cells."""
-        if len(cells) == 1 and separator in cells[0]:
-            return [_clean(cell) for cell in next(csv.reader([cells[0]], delimiter=separator))]
-        return cells
 
     def header(self, cells, line):
         """Keys that a header names; None where the rows name them."""
@@ -195,52 +163,6 @@ def _files(folder, machine, problems):
             said = f"a second attribute file of section {section}; ignored, {first.name} was read"
             problems.append((machine, str(copy), said, "keep one of the two"))
         yield first, section
-
-
-def _text(path, machine, problems):
-    """What a file says; None, and a problem, where it cannot be read."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        said = f"cannot be read: {error.strerror}; no attributes from it"
-        problems.append((machine, str(path), said, f"chmod a+r {str(path)!r}, or start as its owner"))
-        return None
-    if content[:4] == b"PK\x03\x04" or content[:4] == b"\xd0\xcf\x11\xe0":
-        problems.append((machine, str(path), "a spreadsheet, not a CSV file; ignored", "save it as CSV, UTF-8"))
-        return None
-    encodings = ["utf-8-sig", "cp1252", "latin-1"]
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        encodings = ["utf-16"]
-    elif content[1:2] == b"\0" or content[:1] == b"\0":
-        encodings = ["utf-16-le" if content[1:2] == b"\0" else "utf-16-be"]
-    for encoding in [*encodings, "latin-1"]:
-        try:
-            text = content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if encoding in ("cp1252", "latin-1"):
-            said = f"not UTF-8 text; read as {encoding}"
-            problems.append((machine, str(path), said, "check letters with accents; save it as UTF-8"))
-        return composed(text)
-    return None
-
-
-def _parse(text, separator, quoting=csv.QUOTE_MINIMAL):
-    rows = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True, quoting=quoting)
-    return [(rows.line_num, [_clean(cell) for cell in cells]) for cells in rows if cells]
-
-
-def _clean(cell):
-    return cell.strip(' \t\u00a0\u202f\u200b\ufeff"')
-
-
-def _score(rows, stems):
-    """How well a separator fits: clips that are there, first cells that are file names, rows of several cells."""
-    firsts = [cells[0] for _, cells in rows]
-    known = sum(stem_of(first) in stems for first in firsts)
-    files = sum(first.lower().endswith((".wav", ".flac")) for first in firsts)
-    heads = sum(re.sub(r"[\W_]+", "", first.lower()) in _HEADERS for first in firsts)
-    return known, files, heads, sum(len(cells) > 1 for _, cells in rows)
 
 
 def _key(cell):

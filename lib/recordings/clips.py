@@ -24,8 +24,8 @@ import torch
 from lib import paths
 from lib.paths import whole_file
 from lib.progress import cores
-from lib.recordings import dcase
-from lib.recordings.decoding import STATE, VERSION, checksum_of, decode_into, expected_length, file_state
+from lib.recordings import dcase, levels
+from lib.recordings.decoding import STATE, VERSION, Job, checksum_of, decode_into, file_state, measure
 from lib.settings import load_settings
 
 
@@ -169,20 +169,20 @@ def _build(folder, dataset, data, workers):
     (folder / "bank.json").unlink(missing_ok=True)
     files = dataset.clips["path"].tolist()
     with ProcessPoolExecutor(workers) as pool:
-        lengths = np.array(list(pool.map(expected_length, files, [data] * len(files), chunksize=32)), np.int64)
+        measured = list(pool.map(measure, files, [data] * len(files), chunksize=32))
+        lengths = np.array([length for length, _ in measured], np.int64)
+        divisors, problems = levels.of_machines(dataset.clips["machine"], files, [peak for _, peak in measured])
         starts = np.concatenate([[0], np.cumsum(lengths)])
         with whole_file(folder / "samples.i16", sync=False) as temporary:
             _allocate(temporary, 2 * int(starts[-1]))
-            jobs = [
-                (path, str(temporary), start, length)
-                for path, start, length in zip(files, starts, lengths, strict=False)
-            ]
+            jobs = [Job(path, str(temporary), *place) for path, *place in zip(files, starts, lengths, divisors)]  # noqa: B905
             decoded = list(pool.map(decode_into, jobs, [data] * len(jobs), chunksize=8))
     index = dataset.clips.join(pd.DataFrame(decoded, index=dataset.clips.index))
     index["start"], index["room"] = starts[:-1], lengths
-    problems = [(row.machine, row.path, problem, mend) for row in index.itertuples() for problem, mend in row.problems]
+    index["usable"] &= np.isfinite(divisors)
+    problems += [(row.machine, row.path, problem, mend) for row in index.itertuples() for problem, mend in row.problems]
     for row in _same_audio(index).itertuples():
-        problems.append((row.machine, row.path, f"the same audio as {row.first}", "delete one of the two"))
+        problems.append((row.machine, row.path, f"copied: the same audio as {row.first}", "delete one of the two"))
     index = index.drop(columns="problems")
     with whole_file(folder / "index.parquet", sync=False) as temporary:
         index.to_parquet(temporary)

@@ -43,10 +43,8 @@ class Dataset:
         """
         self.root = Path(root).expanduser().resolve()
         if not os.path.isdir(self.root):  # unlike Path.is_dir it also answers where a folder above is closed to us
-            closed = "" if os.access(self.root.parent, os.X_OK) else f" that this user may reach ({self.root.parent})"
-            raise ValueError(
-                f"{self.root}: no such folder{closed}; give the data root, which holds one folder a machine"
-            )
+            closed = "" if os.access(self.root.parent, os.X_OK) else " that this user may reach"
+            raise ValueError(f"{self.root}: no such folder{closed}; give the data root, which holds a folder a machine")
         self.synthetic = os.path.exists(self.root / "synthetic.json")
         clips, problems = [], []
         for machine, folder, splits in machine_folders(self.root, problems):

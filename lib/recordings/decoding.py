@@ -1,23 +1,42 @@
 """Decoding one audio file to int16 at the bank's rate, with every problem found and its mend."""
 
+import contextlib
 import io
+import math
+import mmap
 import os
-import struct
 import zlib
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
 import soxr
+
+from lib.recordings import formats, headers
 
 VERSION = 2  # raise it when the same file would give other samples: banks are built anew, results follow
 SHORTEST = 0.1  # s; a shorter clip holds no window of the front end
 LOWEST_RATE = 1000  # Hz; less is a broken header
 FULL_SCALE = 32768
 STATE = ("size", "modified_ns", "changed_ns")
+FLOATS = ("FLOAT", "DOUBLE")
+_BLOCK, _LITTLE = 1 << 16, 256  # frames read at a time; the latter where a file breaks off
+_UNKNOWN = 1 << 40  # frames; libsndfile gives more where a header does not say
+_EXACT = ("PCM_16", "PCM_S8", "PCM_U8", "PCM_24", "PCM_32", "ULAW", "ALAW")
 
 
-def file_state(path):
+class Job(NamedTuple):
+    """One file to decode, its place in the bank (samples), what float samples are divided by (NaN: it is refused)."""
+
+    path: str
+    bank: str
+    start: int
+    room: int
+    divisor: float = 1.0
+
+
+def file_state(path: str) -> tuple[int, int, int]:
     """What changes when a file does; (-1, -1, -1) for one that cannot be reached, which the decoder will report."""
     try:
         stat = os.stat(path)
@@ -26,94 +45,167 @@ def file_state(path):
     return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
-def checksum_of(content):
+def checksum_of(content: bytes) -> str:
     """Length and CRC-32; a SHA-256 takes as long as reading and decoding the file."""
     return f"{len(content)}-{zlib.crc32(content):08x}"
 
 
-def expected_length(path, data):
-    """Samples that the decoded clip takes in the bank; 0 where the header cannot be read."""
+def measure(path: str, data) -> tuple[int, float]:
+    """Samples that the decoded clip takes in the bank at most, and the peak of a float file.
+
+    Args:
+        path: audio file. data: `settings.Data`.
+
+    Returns:
+        (samples, peak): a peak of −1 for an integer format; (0, NaN) where the file cannot be read.
+    """
     try:
-        info = soundfile.info(path)
-    except (soundfile.LibsndfileError, OSError):
-        return 0
-    if info.samplerate == data.sample_rate:
-        return info.frames
-    if info.samplerate < LOWEST_RATE:
-        return 0
-    return int(info.frames * data.sample_rate / info.samplerate) + 1
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            sound = headers.find_sound(content)
+            if sound is not None and sound.form.tag != headers.FLOAT:
+                return _room(sound.length // sound.form.frame, sound.form.rate, data.sample_rate), -1.0
+            content = _with_right_header(bytes(content), sound)
+        with _opened(content) as file:
+            if file.subtype not in FLOATS and file.format == "FLAC" and file.frames < _UNKNOWN:
+                return _room(file.frames, file.samplerate, data.sample_rate), -1.0
+            samples, _ = _read(file, content, "float32")
+            peak = _peak(samples[:, min(data.channel or 0, file.channels - 1)]) if file.subtype in FLOATS else -1.0
+            return _room(len(samples), file.samplerate, data.sample_rate), peak
+    except (soundfile.LibsndfileError, OSError, ValueError):
+        return 0, float("nan")
 
 
-def decode_into(job, data):
-    """Decode one file into its place in the bank; the row of the index that says what was found."""
-    path, bank, start, room = job
-    row = dict(zip(STATE, file_state(path), strict=True))
-    row |= {"checksum": "", "length": 0, "seconds": 0.0, "file_rate": 0, "channels": 0, "usable": False, "problems": []}
+def decode_into(job: Job, data) -> dict:
+    """Decode one file into its place in the bank; the row of the index that says what was found.
+
+    Args:
+        job: `Job`. data: `settings.Data`.
+    """
+    row = dict(zip(STATE, file_state(job.path), strict=True))
+    row |= {"checksum": "", "length": 0, "seconds": 0.0, "file_rate": 0, "channels": 0, "usable": False}
+    row |= {"divisor": 1.0, "problems": []}
     try:
-        content = Path(path).read_bytes()
+        content = Path(job.path).read_bytes()
         row["checksum"] = checksum_of(content)
-        samples = _decode(content, data, row)
+        if math.isnan(job.divisor):
+            return row
+        samples = _decode(content, job, data, row)
     except ValueError as error:
         row["problems"].append(error.args)
         return row
-    except (soundfile.LibsndfileError, OSError) as error:
-        reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or error
-        row["problems"].append((f"cannot be decoded: {reason}", "export or copy the recording again"))
+    except OSError as error:
+        row["problems"].append((f"cannot be read: {error.strerror or error}", formats.mend_of(error, job.path)))
         return row
-    samples = samples[:room]
-    with open(bank, "r+b") as file:
-        file.seek(2 * int(start))
+    except soundfile.LibsndfileError as error:
+        row["problems"].append(formats.undecodable(content, job.path, error))
+        return row
+    samples = samples[: job.room]
+    with open(job.bank, "r+b") as file:
+        file.seek(2 * int(job.start))
         file.write(samples.tobytes())
     row |= {"length": len(samples), "seconds": len(samples) / data.sample_rate, "usable": True}
     return row
 
 
-def _decode(content, data, row):
+def _decode(content, job, data, row):
     """(n,) int16 samples at the bank's rate; ValueError(problem, mend) for a clip that cannot be used."""
     if not content:
         raise ValueError("the file is empty (0 bytes)", "copy the recording again")
-    with soundfile.SoundFile(io.BytesIO(content)) as file:
+    sound = headers.find_sound(content)
+    if sound is not None:
+        row["problems"] += sound.problems
+        content = _with_right_header(content, sound)
+    kind, named = formats.kind_of(content), Path(job.path).suffix[1:].upper()
+    if kind != named:
+        row["problems"].append((f"another format: {kind} named .{named.lower()}; read as it is", "rename or export it"))
+    with _opened(content) as file:
         row |= {"file_rate": file.samplerate, "channels": file.channels}
-        if file.channels > 1 and (data.channel is None or data.channel >= file.channels):
-            choice = f"0 to {file.channels - 1}"
-            raise ValueError(
-                f"{file.channels} channels", f"set data.channel to one of {choice}, or export the file as mono"
-            )
-        if file.samplerate < LOWEST_RATE:
-            raise ValueError(f"a sample rate of {file.samplerate} Hz", "correct the header or export the file again")
-        if file.samplerate < data.sample_rate:
-            heard = f"recorded at {file.samplerate} Hz: silent above {file.samplerate // 2} Hz"
-            row["problems"].append((heard, f"record at {data.sample_rate} Hz, or lower data.sample_rate"))
-        exact = file.subtype not in ("FLOAT", "DOUBLE") and file.samplerate == data.sample_rate
-        samples = file.read(dtype="int16" if exact else "float32", always_2d=True)
-        if len(samples) < file.frames:
-            row["problems"].append((f"ends after {len(samples)} of {file.frames} samples", "copy the recording again"))
+        _check(file, data, row)
+        exact = file.subtype in _EXACT and file.samplerate == data.sample_rate
+        samples, broken = _read(file, content, "int16" if exact else "float32")
+        if broken or len(samples) < file.frames < _UNKNOWN:
+            of = f" of {file.frames}" if file.frames < _UNKNOWN else ""
+            row["problems"].append((f"truncated: ends after {len(samples)}{of} samples", "copy the recording again"))
+        floats = file.subtype in FLOATS
     samples = samples[:, data.channel or 0] if samples.shape[1] > 1 else samples[:, 0]
-    if missing := _missing_bytes(content):
-        row["problems"].append((f"truncated: {missing} bytes of audio are missing", "copy the recording again"))
+    peak = float(np.abs(samples.astype(np.float32)).max(initial=0))
     if not exact:
-        samples = _to_int16(samples, row["file_rate"], data.sample_rate)
+        row["divisor"] = job.divisor if floats else 1.0
+        samples = _to_int16(samples, row, data.sample_rate)
     if len(samples) < SHORTEST * data.sample_rate:
         raise ValueError(
             f"shorter than {SHORTEST} s ({len(samples) / data.sample_rate:.3f} s)", "record it again or delete it"
         )
     if not samples.any():
+        if peak > 0:
+            said = f"too quiet: the loudest sample is {peak / row['divisor']:.3g} of full scale, less than 16 bits hold"
+            raise ValueError(said, "export it with the gain of the machine's other clips")
         row["problems"].append(("silent: every sample is zero", "check microphone and cable; delete the clip"))
     return samples
 
 
-def _to_int16(samples, rate, target):
+def _check(file, data, row):
+    """ValueError for a file whose channels or rate cannot be used."""
+    if file.channels > 1 and (data.channel is None or data.channel >= file.channels):
+        choice = f"0 to {file.channels - 1}"
+        mend = f"set data.channel to one of {choice}, or export the file as mono"
+        raise ValueError(f"{file.channels} channels", mend)
+    if file.samplerate < LOWEST_RATE:
+        raise ValueError(f"a sample rate of {file.samplerate} Hz", "correct the header or export the file again")
+    if file.samplerate < data.sample_rate:
+        heard = f"recorded at {file.samplerate} Hz: silent above {file.samplerate // 2} Hz"
+        row["problems"].append((heard, f"record at {data.sample_rate} Hz, or lower data.sample_rate"))
+
+
+class _opened(soundfile.SoundFile):
+    """A file that is read from front to back: libsndfile cannot seek in one that is cut off or has no length."""
+
+    def __init__(self, content):
+        super().__init__(io.BytesIO(content))
+
+    def seekable(self):
+        return False
+
+
+def _with_right_header(content, sound):
+    """The file as libsndfile reads it: a header that fits, and the sound; as it is where `sound` is None."""
+    if sound is None:
+        return content
+    return sound.form.header(sound.length) + content[sound.start : sound.start + sound.length]
+
+
+def _read(file, content, dtype):
+    """(n, channels) samples up to the end or to where the file breaks off, and whether it does."""
+    try:
+        return _blocks(file, dtype, _BLOCK, []), False
+    except soundfile.LibsndfileError:
+        blocks = []
+        with _opened(content) as again, contextlib.suppress(soundfile.LibsndfileError):
+            _blocks(again, dtype, _LITTLE, blocks)
+        return np.concatenate([np.empty((0, file.channels), dtype), *blocks]), True
+
+
+def _blocks(file, dtype, size, blocks):
+    while len(block := file.read(size, dtype=dtype, always_2d=True)):
+        blocks.append(block)
+    return np.concatenate([np.empty((0, file.channels), dtype), *blocks])
+
+
+def _room(frames, rate, target):
+    if rate == target:
+        return int(frames)
+    return 0 if rate < LOWEST_RATE else int(frames * target / rate) + 1
+
+
+def _peak(samples):
+    return float(np.abs(samples[np.isfinite(samples)]).max(initial=0))
+
+
+def _to_int16(samples, row, target):
     if not np.isfinite(samples).all():
         bad = int((~np.isfinite(samples)).sum())
         raise ValueError(f"{bad} samples are NaN or infinite", "export the recording again")
-    if rate != target:
-        samples = soxr.resample(samples, rate, target)
+    samples = samples / np.float32(row["divisor"]) if row["divisor"] != 1 else samples
+    if row["file_rate"] != target:
+        samples = soxr.resample(samples, row["file_rate"], target)
     return np.clip(np.rint(samples * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
-
-
-def _missing_bytes(content):
-    """Bytes that a RIFF header promises beyond the end of the file (0 for other containers and streamed headers)."""
-    if content[:4] != b"RIFF" or len(content) < 8:
-        return 0
-    promised = struct.unpack("<I", content[4:8])[0] + 8
-    return 0 if promised >= 0xFFFFFFFF else max(0, promised - len(content))

@@ -18,7 +18,8 @@ _ABSENT = re.compile(r"-+|–|—|\?+|n/a|n\.a\.?|nan|null|nil|#[\w/?!]+|\(?(bla
 _UNSURE = re.compile(r"na|none|unknown|undefined|unbekannt|missing|tbd|k\.? ?a\.?", re.IGNORECASE)  # may be a value
 _MONTH = r"(jan|feb|mar|mär|mrz|apr|may|mai|jun|jul|aug|sep|oct|okt|nov|dec|dez)[^\W\d_]*\.?"
 _DATE = re.compile(
-    rf"\d{{1,4}}[.\-/ ]+{_MONTH}([.\-/ ]*\d{{2,4}})?|{_MONTH}[.\-/ ]+\d{{1,4}}|\d{{1,4}}(?P<mark>[./-])\d{{1,2}}(?P=mark)\d{{1,4}}.*",
+    rf"\d{{1,4}}[.\-/ ]+{_MONTH}([.\-/ ]*\d{{2,4}})?|{_MONTH}[.\-/ ]+\d{{1,4}}"
+    r"|\d{1,4}(?P<mark>[./-])\d{1,2}(?P=mark)\d{1,4}.*",
     re.IGNORECASE,
 )
 
@@ -42,7 +43,7 @@ def tidy(text: str) -> str:
     ('28V', '0.11', 'half load')
     """
     text = _BLANK.sub(" ", composed(text)).strip(" \"'“”„’‘")
-    text = _COMMA.sub(r"\1.\2(?P=mark)", text) if _COMMA.fullmatch(text) else text
+    text = _COMMA.sub(r"\1.\2\3", text) if _COMMA.fullmatch(text) else text
     return text.replace(" ", "") if _NUMBER.fullmatch(text) else text
 
 

@@ -122,7 +122,7 @@ def test_bad_files_are_problems_with_file_and_mend(root, run, train):
     soundfile.write(train / "narrow.wav", np.sin(np.arange(9000)), 8000)
     bank = ClipBank.open(run, root, Data())
     expected = {
-        "loop.wav": (False, "cannot be decoded"), "slow.wav": (False, "a sample rate of 500 Hz"),
+        "loop.wav": (False, "cannot be read: Too many levels"), "slow.wav": (False, "a sample rate of 500 Hz"),
         "narrow.wav": (True, "silent above 4000 Hz"),
         "cut.wav": (True, "truncated"), "cutflac.flac": (None, "→"), "zero.wav": (False, "0 bytes"),
         "text.wav": (False, "cannot be decoded"), "silent.wav": (True, "every sample is zero"),
@@ -136,8 +136,9 @@ def test_bad_files_are_problems_with_file_and_mend(root, run, train):
 
 
 def test_float_files_beyond_full_scale_are_clipped_not_wrapped(root, run, train):
-    soundfile.write(train / "loud.wav", np.linspace(-3, 3, RATE).astype(np.float32), RATE, subtype="FLOAT")
+    soundfile.write(train / "loud.wav", np.linspace(-1.5, 1.5, RATE).astype(np.float32), RATE, subtype="FLOAT")
     bank = ClipBank.open(run, root, Data())
+    assert "beyond full scale: float samples up to 1.5, clipped at 1" in problems_of(bank, "loud.wav")
     sound = bank.sound(next(r for r in bank.clips.itertuples() if r.path.endswith("loud.wav")))
     assert sound[0] == -32768 and sound[-1] == 32767 and (np.diff(sound.astype(int)) >= 0).all()
 
