@@ -121,7 +121,7 @@ def _settle_values(machine, key, clips, problems):
         tidied = Counter()
         for value in spellings:
             tidied[tidy(value)] += counts[value]
-        kept = min(tidied, key=lambda value: (-tidied[value], len(value), value))
+        kept = min(tidied, key=lambda value: (-tidied[value], value[-1:].isdigit(), len(value), value))
         if len(tidied) > 1 or any(_COMMA.fullmatch(_BLANK.sub(" ", value).strip()) for value in spellings):
             other = next(clip for clip in clips if clip["attributes"][key] in set(spellings) - {kept})
             said = f"one value in several spellings: {key}={', '.join(sorted(spellings))}; taken as {kept}"
