@@ -79,7 +79,7 @@ class AttributeRows:
         if known.section != row.section and own == row.section:  # the file of the clip's own section wins
             self._rows[key], known, row = row, row, known
         if known.section == row.section or known.attributes != row.attributes:
-            said = f"{stem}: a second row; ignored"
+            said = f"a second row: {stem}; ignored"
             problems.append((machine, row.where, said, f"delete one of the two rows; the other is {known.where}"))
 
 
@@ -122,7 +122,7 @@ class _Reader:
         keys = [_key(cell) if cell else "" for cell in cells]
         for cell, key in zip(cells, keys, strict=True):
             if cell and (not _KEY.fullmatch(key) or key in _TAKEN):
-                self.note(f"a column {cell!r} that is no key; ignored", _key_mend(key), line)
+                self.note(f"no key: the column {cell!r}; ignored", _key_mend(key), line)
         return [key if _KEY.fullmatch(key) and key not in _TAKEN else None for key in keys]
 
     def pairs(self, stem, cells, keys, line):
@@ -138,7 +138,11 @@ class _Reader:
         bad = next((key for key in named if not _KEY.fullmatch(key) or key in _TAKEN), None)
         if len(cells) % 2 or len(set(named)) < len(named) or bad is not None:
             mend = _key_mend(bad) if bad in _TAKEN else _ROW
-            self.note(f"{stem}: {[c for c in cells if c]} are not keys and values; row ignored", mend, line)
+            self.note(
+                f"a row without pairs: {stem}: {[c for c in cells if c]} are not keys and values; row ignored",
+                mend,
+                line,
+            )
             return None
         return pairs
 
@@ -151,7 +155,7 @@ def _files(folder, machine, problems):
         if is_folder or not (match := _FILE.fullmatch(stem)):
             continue
         if path.suffix.lower() not in (".csv", ".tsv", ".txt"):
-            said = f"an attribute file in another format ({path.suffix}); ignored"
+            said = f"an attribute file in another format ({path.suffix}): ignored"
             problems.append((machine, str(path), said, "save it as CSV, UTF-8"))
             continue
         section = match["section"] or "00"
@@ -160,7 +164,7 @@ def _files(folder, machine, problems):
     for section, found in sorted(named.items()):
         (_, _, first), *copies = sorted(found)
         for _, _, copy in copies:
-            said = f"a second attribute file of section {section}; ignored, {first.name} was read"
+            said = f"a second attribute file of section {section}: ignored, {first.name} was read"
             problems.append((machine, str(copy), said, "keep one of the two"))
         yield first, section
 

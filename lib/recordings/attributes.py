@@ -5,19 +5,21 @@ machine, both domains and both sides of the split.
 """
 
 import json
-import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from lib.recordings.dcase import attribute_table
+from lib.recordings.values import number_of
+from lib.settings import Flow, Settings
+from lib.systems import System
 
 ALL = "all"  # in place of a parameter's name: every attribute jointly
-_NUMBER = re.compile(r"([+-]?\d+(?:\.\d+)?)[A-Za-z%]*")
 
 
-def parameters(training):
+def parameters(training: pd.DataFrame) -> list[str]:
     """Attribute parameters with two or more different values v; the only ones that OE-DFlow can follow.
 
     Args:
@@ -27,23 +29,25 @@ def parameters(training):
     return [name for name in table.columns if len(set(physical_values(table[name]).values())) > 1]
 
 
-def physical_values(values):
-    """v of each attribute value (Sec. 3.1): its number where every value is one (28V → 28), else its rank.
+def physical_values(values: Iterable[str]) -> dict[str, float]:
+    """v of each attribute value (Sec. 3.1): its number where every value is one, else its rank.
 
     Args:
         values: texts, "" where a clip has none.
 
-    Returns:
-        {text: v}, without "".
+    >>> physical_values(["28V", "31V", "", "28V"])
+    {'28V': 28.0, '31V': 31.0}
+    >>> physical_values(["B1", "A2", "10"])
+    {'10': 0.0, 'A2': 1.0, 'B1': 2.0}
     """
     known = sorted(set(values) - {""})
-    found = [_NUMBER.fullmatch(value) for value in known]
-    if known and all(found):
-        return {value: float(match[1]) for value, match in zip(known, found, strict=True)}
+    numbers = [number_of(value) for value in known]
+    if all(numbers):
+        return {value: number[0] for value, number in zip(known, numbers, strict=True)}
     return {value: float(rank) for rank, value in enumerate(known)}
 
 
-def positions(training, parameter, flow):
+def positions(training: pd.DataFrame, parameter: str, flow: Flow) -> dict[str, float]:
     """kv of each value of a parameter, k = gap / smallest distance between two v's (Sec. 4.2).
 
     Args:
@@ -54,6 +58,9 @@ def positions(training, parameter, flow):
 
     Raises:
         ValueError: the parameter has fewer than two different values.
+
+    >>> positions(pd.DataFrame({"attributes": ['{"spd": "28V"}', '{"spd": "30V"}']}), "spd", Flow(gap=5))
+    {'28V': 70.0, '30V': 75.0}
     """
     v = physical_values(attribute_table(training).get(parameter, pd.Series(dtype=str)))
     ordered = np.unique(list(v.values()))
@@ -81,7 +88,7 @@ class Labels:
     by: str = ALL
 
     @classmethod
-    def of(cls, training, system, parameter, settings):
+    def of(cls, training: pd.DataFrame, system: System, parameter: str, settings: Settings) -> "Labels":
         """Labels of a machine for one system.
 
         Args:
@@ -108,7 +115,7 @@ class Labels:
             classes = ()
         return cls(classes, found, parameter, by)
 
-    def add_to(self, rows):
+    def add_to(self, rows: pd.DataFrame) -> pd.DataFrame:
         """`rows` with `category` (position in `classes`, −1 unknown) and `position` (kv, NaN unknown)."""
         number = {text: i for i, text in enumerate(self.classes)}
         category = [number.get(text, -1) for text in _texts(rows, self.by)]
@@ -116,7 +123,7 @@ class Labels:
         return rows.assign(category=category, position=values.map(self.positions or {}).astype(float))
 
 
-def trainings(training, systems, settings):
+def trainings(training: pd.DataFrame, systems: Iterable[System], settings: Settings) -> list[tuple[str, str]]:
     """What is trained for one machine: [(system, parameter)], without the systems that its attributes do not allow.
 
     Args:

@@ -1,9 +1,12 @@
 """What `01_data_audit` measures on every clip, and the problems it lists, each with the mend."""
 
+import re
+
 import numpy as np
 import pandas as pd
 
 from lib.recordings.attributes import parameters
+from lib.recordings.clips import ClipBank
 from lib.recordings.dcase import PROBLEM_COLUMNS, attribute_table
 from lib.recordings.decoding import FULL_SCALE
 
@@ -11,7 +14,33 @@ QUIET = -80.0  # dBFS
 FRAME = 400  # samples = 25 ms at 16 kHz
 
 
-def measure_clips(bank, rows):
+def summary(bank: ClipBank) -> dict[str, str]:
+    """{machine: what of it is not used as it stands, "" where all is}, for a run's first lines.
+
+    Problems are counted by their kind, which they begin with; also of a machine that has no clips left.
+    """
+    found = {}
+    for machine in sorted({*bank.clips["machine"], *bank.problems["machine"]}):
+        clips = bank.clips[bank.clips["machine"] == machine]
+        problems = bank.problems.loc[bank.problems["machine"] == machine, "problem"]
+        unused, scaled = int((~clips["usable"]).sum()), int((clips["divisor"] != 1).sum())
+        said = [f"{unused} of {len(clips)} clips are not used"] if unused else []
+        said += [f"{scaled} scaled"] if scaled else []
+        said += ["no clips"] if clips.empty else []
+        kinds = problems[~problems.str.startswith("scaled:")].map(_kind).value_counts(sort=False)
+        said += [f"{count} × {kind}" for kind, count in sorted(kinds.items(), key=lambda each: (-each[1], each[0]))]
+        found[machine] = ", ".join(said)
+    return found
+
+
+def _kind(problem):
+    """A problem's kind; with the attribute where v is no number any more, which changes a whole system."""
+    if match := re.match(r"no number: (.+?)=", problem):
+        return f"attribute {match[1]} is no number"
+    return problem.split(":")[0]
+
+
+def measure_clips(bank: ClipBank, rows: pd.DataFrame) -> pd.DataFrame:
     """Level, clipping, silence and DC of every clip.
 
     Args:
@@ -39,7 +68,7 @@ def _decibel(amplitude):
     return 20 * np.log10(np.maximum(amplitude, 1e-10))
 
 
-def measured_problems(machine, clips):
+def measured_problems(machine: str, clips: pd.DataFrame) -> list[tuple]:
     """Entries (machine, file, problem, mend) of what was measured.
 
     Args:
@@ -65,7 +94,7 @@ def measured_problems(machine, clips):
     ]
 
 
-def unseen_values(clips):
+def unseen_values(clips: pd.DataFrame) -> pd.DataFrame:
     """Attribute values in test but never in training: DataFrame of `parameter`, `value`, `test_clips`."""
     values = attribute_table(clips)
     train, rows = clips["split"] == "train", []
@@ -76,7 +105,7 @@ def unseen_values(clips):
     return pd.DataFrame(rows, columns=["parameter", "value", "test_clips"])
 
 
-def list_problems(bank, machine, clips, unseen):
+def list_problems(bank: ClipBank, machine: str, clips: pd.DataFrame, unseen: pd.DataFrame) -> pd.DataFrame:
     """All problems of one machine: of the index, the decoder, the levels and the attributes, as one DataFrame."""
     known = bank.problems[bank.problems["machine"] == machine]
     found = measured_problems(machine, clips[clips["usable"]])

@@ -26,7 +26,7 @@ from lib.paths import whole_file
 from lib.progress import cores
 from lib.recordings import dcase, levels
 from lib.recordings.decoding import STATE, VERSION, Job, checksum_of, decode_into, file_state, measure
-from lib.settings import load_settings
+from lib.settings import Data, load_settings
 
 
 class ClipBank:
@@ -40,7 +40,7 @@ class ClipBank:
         fingerprint: hexadecimal digest of the audio and of how it was decoded.
     """
 
-    def __init__(self, folder, dataset, data):
+    def __init__(self, folder: Path, dataset: dcase.Dataset, data: Data):
         self.folder = Path(folder)
         self.dataset = dataset
         self.clips = pd.read_parquet(self.folder / "index.parquet")
@@ -53,7 +53,7 @@ class ClipBank:
         self.samples = np.memmap(self.folder / "samples.i16", np.int16, "r") if size else np.empty(0, np.int16)
 
     @classmethod
-    def open(cls, run, data_root, data, workers=None):
+    def open(cls, run: paths.Run, data_root, data: Data, workers: int | None = None) -> "ClipBank":
         """The bank of `data_root`, built or rebuilt when that is due; one process builds, others wait.
 
         Args:
@@ -80,7 +80,7 @@ class ClipBank:
                 _build(folder, dataset, data, workers or cores())
             return cls(folder, dataset, data)
 
-    def of(self, machine, split=None):
+    def of(self, machine: str, split: str | None = None) -> pd.DataFrame:
         """Usable rows of one machine (and split).
 
         Raises:
@@ -89,7 +89,7 @@ class ClipBank:
         rows = self.clips.loc[self.dataset.of(machine, split).index]
         return rows[rows["usable"]]
 
-    def training(self, machine):
+    def training(self, machine: str) -> pd.DataFrame:
         """Usable training rows of a target machine; ValueError, with the first problems, when there are none."""
         rows = self.of(machine, "train")
         if rows.empty:
@@ -101,7 +101,7 @@ class ClipBank:
             )
         return rows
 
-    def pseudo_anomalous(self, machine):
+    def pseudo_anomalous(self, machine: str) -> pd.DataFrame:
         """Usable training rows of every other machine; ValueError when there are none."""
         rows = self.clips[(self.clips["machine"] != machine) & (self.clips["split"] == "train") & self.clips["usable"]]
         if rows.empty:
@@ -112,18 +112,18 @@ class ClipBank:
         return rows
 
     @lru_cache(maxsize=64)  # noqa: B019  one bank a process
-    def fingerprint_of(self, machine):
+    def fingerprint_of(self, machine: str) -> str:
         """Digest of what a model of `machine` hears: its own clips and the training clips of all others."""
         own = self.clips["machine"] == machine
         return _digest(self.clips[own | (self.clips["split"] == "train")], self.decoder)
 
-    def tensor(self, device="cpu"):
+    def tensor(self, device="cpu") -> torch.Tensor:
         """(total,) int16 tensor of `samples`: a view of the memory map on the CPU, a copy on a GPU."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             return torch.from_numpy(self.samples).to(device)
 
-    def sound(self, row):
+    def sound(self, row) -> np.ndarray:
         """(length,) int16 samples of one row of `clips`."""
         return self.samples[row.start : row.start + row.length]
 
@@ -214,7 +214,7 @@ def _allocate(path, size):
     os.truncate(path, size)
 
 
-def audio_state(data_root):
+def audio_state(data_root) -> str:
     """Digest of a root's index and of its files' sizes and times: cheap, changes whenever the data may have changed."""
     dataset = dcase.Dataset(data_root)
     states = [file_state(path) for path in dataset.clips["path"]]
@@ -222,7 +222,7 @@ def audio_state(data_root):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def main(preset, run_dir, data_root):
+def main(preset: str, run_dir: str, data_root: str) -> None:
     """python -m lib.recordings.clips PRESET RUN_DIR DATA_ROOT: build the bank, leave `data.json` on what is in it."""
     run, settings = paths.run_folder(run_dir, preset), load_settings(preset)
     bank = ClipBank.open(run, data_root, settings.data)

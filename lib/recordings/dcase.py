@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -35,7 +36,7 @@ class Dataset:
         synthetic: whether the root holds demo data, beside which no figure of the paper is shown.
     """
 
-    def __init__(self, root):
+    def __init__(self, root: str | Path):
         """Read the names and attribute files under `root`.
 
         Raises:
@@ -63,13 +64,13 @@ class Dataset:
         self.clips = clips[~twice].reset_index(drop=True)
         self.problems = pd.DataFrame(problems, columns=PROBLEM_COLUMNS)
 
-    def targets(self):
+    def targets(self) -> list[str]:
         """Machines with training and test clips, the development machines first in the paper's order."""
         splits = self.clips.groupby("machine")["split"].agg(set)
         found = [machine for machine, has in splits.items() if has == {"train", "test"}]
         return paper_order(found)
 
-    def of(self, machine, split=None):
+    def of(self, machine: str, split: str | None = None) -> pd.DataFrame:
         """Rows of one machine (and one split), keeping the index of `clips`.
 
         Raises:
@@ -82,19 +83,23 @@ class Dataset:
         return rows if split is None else rows[rows["split"] == split]
 
 
-def paper_order(machines):
-    """Machines sorted as in the paper's tables, others behind them by name."""
+def paper_order(machines: Iterable[str]) -> list[str]:
+    """Machines sorted as in the paper's tables, others behind them by name.
+
+    >>> paper_order(["valve", "drill", "fan"])
+    ['fan', 'valve', 'drill']
+    """
     order = {machine: i for i, machine in enumerate(DEVELOPMENT_MACHINES)}
     return sorted(set(machines), key=lambda machine: (order.get(machine, len(order)), machine))
 
 
-def attribute_table(clips):
+def attribute_table(clips: pd.DataFrame) -> pd.DataFrame:
     """One column a parameter (never `raw`), "" where a clip lacks it; the index is that of `clips`."""
     table = pd.DataFrame([json.loads(text) for text in clips["attributes"]], index=clips.index)
     return table.drop(columns="raw", errors="ignore").fillna("").astype(str)
 
 
-def validation_mask(clips, fraction=0.15):
+def validation_mask(clips: pd.DataFrame, fraction: float = 0.15) -> pd.Series:
     """Which training clips are held out (Sec. 4.2: 85 % of source and six of ten target clips train).
 
     Source: in each group of n clips whose names give the same attributes, ordered by SHA-256 of the stem, the first
@@ -139,10 +144,10 @@ def _machine_clips(machine, folder, splits, problems):
             unlisted.append(stem)
         clips.append(_clip(path, machine, split, stem, clean, between, row, problems))
     if unlisted:
-        said = f"no row for {len(unlisted)} training clips, first {min(unlisted)}; their names were used"
+        said = f"rows missing: no row for {len(unlisted)} training clips, first {min(unlisted)}; their names were used"
         problems.append((machine, str(rows.files[0]), said, "add the rows, or leave it: file names win"))
     if absent := rows.unused():
-        said = f"rows for {len(absent)} clips that are not there, first {absent[0]}"
+        said = f"rows without clips: rows for {len(absent)} clips that are not there, first {absent[0]}"
         problems.append((machine, str(rows.files[0]), said, "add the clips or delete the rows"))
     settle(machine, clips, problems)
     for clip in clips:
@@ -218,7 +223,7 @@ def _merge_attributes(named, row, note):
     if listed and "_".join(itertools.chain(*listed.items())) == named.get("raw"):
         named = {}  # the row says where its keys end
     if "raw" in named:
-        said = f"the tail {named['raw']!r} is no list of keys and values: kept as `raw`, used nowhere"
+        said = f"no list of keys and values: the tail {named['raw']!r}; kept as `raw`, used nowhere"
         note(said, "list its keys and values in the attribute file, or leave it")
     merged = dict(named)
     for key, value in listed.items():
@@ -227,10 +232,12 @@ def _merge_attributes(named, row, note):
             merged[alias] = value
             continue
         if not same_value(named[alias], value):
-            said = f"name says {alias}={named[alias]}, {Path(row.where).name} {key}={value}; the name wins"
+            said = (
+                f"contradiction: name says {alias}={named[alias]}, {Path(row.where).name} {key}={value}; the name wins"
+            )
             note(said, "correct one of them")
         elif alias != key:
-            note(f"{Path(row.where).name} calls {alias} {key}; the name wins", f"write {alias} there")
+            note(f"another key: {Path(row.where).name} calls {alias} {key}; the name wins", f"write {alias} there")
     return merged
 
 

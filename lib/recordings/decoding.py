@@ -14,6 +14,7 @@ import soundfile
 import soxr
 
 from lib.recordings import formats, headers
+from lib.settings import Data
 
 VERSION = 2  # raise it when the same file would give other samples: banks are built anew, results follow
 SHORTEST = 0.1  # s; a shorter clip holds no window of the front end
@@ -50,11 +51,11 @@ def checksum_of(content: bytes) -> str:
     return f"{len(content)}-{zlib.crc32(content):08x}"
 
 
-def measure(path: str, data) -> tuple[int, float]:
+def measure(path: str, data: Data) -> tuple[int, float]:
     """Samples that the decoded clip takes in the bank at most, and the peak of a float file.
 
     Args:
-        path: audio file. data: `settings.Data`.
+        path: audio file. data: rate and channel of the bank.
 
     Returns:
         (samples, peak): a peak of −1 for an integer format; (0, NaN) where the file cannot be read.
@@ -75,12 +76,8 @@ def measure(path: str, data) -> tuple[int, float]:
         return 0, float("nan")
 
 
-def decode_into(job: Job, data) -> dict:
-    """Decode one file into its place in the bank; the row of the index that says what was found.
-
-    Args:
-        job: `Job`. data: `settings.Data`.
-    """
+def decode_into(job: Job, data: Data) -> dict:
+    """Decode one file into its place in the bank; the row of the index that says what was found."""
     row = dict(zip(STATE, file_state(job.path), strict=True))
     row |= {"checksum": "", "length": 0, "seconds": 0.0, "file_rate": 0, "channels": 0, "usable": False}
     row |= {"divisor": 1.0, "problems": []}
@@ -134,7 +131,8 @@ def _decode(content, job, data, row):
         samples = _to_int16(samples, row, data.sample_rate)
     if len(samples) < SHORTEST * data.sample_rate:
         raise ValueError(
-            f"shorter than {SHORTEST} s ({len(samples) / data.sample_rate:.3f} s)", "record it again or delete it"
+            f"too short: shorter than {SHORTEST} s ({len(samples) / data.sample_rate:.3f} s)",
+            "record it again or delete it",
         )
     if not samples.any():
         if peak > 0:
@@ -149,9 +147,11 @@ def _check(file, data, row):
     if file.channels > 1 and (data.channel is None or data.channel >= file.channels):
         choice = f"0 to {file.channels - 1}"
         mend = f"set data.channel to one of {choice}, or export the file as mono"
-        raise ValueError(f"{file.channels} channels", mend)
+        raise ValueError(f"several channels: {file.channels} channels", mend)
     if file.samplerate < LOWEST_RATE:
-        raise ValueError(f"a sample rate of {file.samplerate} Hz", "correct the header or export the file again")
+        raise ValueError(
+            f"no usable rate: a sample rate of {file.samplerate} Hz", "correct the header or export the file again"
+        )
     if file.samplerate < data.sample_rate:
         heard = f"recorded at {file.samplerate} Hz: silent above {file.samplerate // 2} Hz"
         row["problems"].append((heard, f"record at {data.sample_rate} Hz, or lower data.sample_rate"))
@@ -204,7 +204,7 @@ def _peak(samples):
 def _to_int16(samples, row, target):
     if not np.isfinite(samples).all():
         bad = int((~np.isfinite(samples)).sum())
-        raise ValueError(f"{bad} samples are NaN or infinite", "export the recording again")
+        raise ValueError(f"no numbers: {bad} samples are NaN or infinite", "export the recording again")
     samples = samples / np.float32(row["divisor"]) if row["divisor"] != 1 else samples
     if row["file_rate"] != target:
         samples = soxr.resample(samples, row["file_rate"], target)

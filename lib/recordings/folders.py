@@ -55,7 +55,7 @@ def machine_folders(root: Path, problems: list[tuple]) -> list[tuple[str, Path, 
     names = {folder.name for folder, _ in found}
     for folder, splits in deeper:
         if folder.name in names:
-            said = f"a second folder {folder.name}, one folder deeper; left out"
+            said = f"a second folder of a machine: {folder.name}, one folder deeper; left out"
             problems.append((folder.name, str(folder), said, "put its clips into the other, or give it another name"))
         else:
             found.append((folder, splits))
@@ -67,7 +67,7 @@ def recordings(folder: Path, machine: str, problems: list[tuple]) -> list[tuple[
     found, others = [], defaultdict(list)
     for path, between in _walk(folder, machine, problems):
         if not path.name.translate(_BLANKS).isprintable():  # a name in another encoding than UTF-8, too
-            said = "unreadable characters in the name; ignored"
+            said = "unreadable characters in the name: ignored"
             problems.append((machine, ascii(str(path)), said, "rename it"))
         elif path.suffix.lower() in AUDIO_SUFFIXES:
             found.append((path, between))
@@ -151,7 +151,7 @@ def _walk(folder, machine, problems, between=(), seen=()):
     except OSError:
         state = None
     if state and (state.st_dev, state.st_ino) in seen:
-        problems.append((machine, str(folder), "a link that leads back to a folder above it; left out", "delete it"))
+        problems.append((machine, str(folder), "a link that leads back: to a folder above it; left out", "delete it"))
         return
     seen = (*seen, (state.st_dev, state.st_ino)) if state else seen
     for path, is_folder in listing(folder, machine, problems):
@@ -163,17 +163,16 @@ def _walk(folder, machine, problems, between=(), seen=()):
 
 def _other(suffix, paths):
     """Problem and mend of files that are no .wav or .flac."""
-    files = f"{len(paths)} files, first {paths[0].name}: " if len(paths) > 1 else ""
+    first, mend = paths[0], "rename or delete it"
+    kind = "not a .wav or .flac file"
     if suffix in _LEFTOVERS:
-        return f"{files}an unfinished download ({suffix}); ignored", "download it again"
-    if suffix in _OTHER_FORMATS:
-        return (
-            f"{files}another format ({suffix[1:]}), not a .wav or .flac file; ignored",
-            f"convert it: ffmpeg -i {paths[0].name!r} {paths[0].stem + '.wav'!r}",
-        )
-    if any(mark in paths[0].name.lower() for mark in AUDIO_SUFFIXES):
-        return f"{files}a copy or leftover of a recording, not a .wav or .flac file; ignored", "rename or delete it"
-    return f"{files}not a .wav or .flac file; ignored", "convert it to .wav or delete it"
+        kind, mend = f"an unfinished download ({suffix})", "download it again"
+    elif suffix in _OTHER_FORMATS:
+        kind, mend = f"another format ({suffix[1:]})", f"convert it: ffmpeg -i {first.name!r} {first.stem + '.wav'!r}"
+    elif any(mark in first.name.lower() for mark in AUDIO_SUFFIXES):
+        kind = "a copy or leftover of a recording"
+    files = f"{len(paths)} files, first {first.name}, " if len(paths) > 1 else ""
+    return f"{kind}: {files}ignored", mend
 
 
 def _below(root):

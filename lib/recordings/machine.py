@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from lib.recordings.clips import ClipBank
 from lib.recordings.dcase import validation_mask
 from lib.recordings.decoding import FULL_SCALE
+from lib.settings import Settings
 
 SILENCE = 1e-8  # floor of a standard deviation, full scale = 1
 
@@ -24,7 +26,7 @@ class MachineClips:
     pseudo: pd.DataFrame
 
     @classmethod
-    def read(cls, bank, machine, settings):
+    def read(cls, bank: ClipBank, machine: str, settings: Settings) -> "MachineClips":
         """Split and standardise as the settings say.
 
         Raises:
@@ -35,19 +37,23 @@ class MachineClips:
         held = validation_mask(bank.dataset.of(machine, "train"), settings.data.validation_fraction)
         own = bank.of(machine)
         own = own.assign(part=own["split"].mask(held.reindex(own.index, fill_value=False), "validation"))
-        if len(own[(own["part"] == "train") & (own["domain"] == "source")]) < 2:
-            raise ValueError(f"{machine}: fewer than 2 usable source training clips; record more into {machine}/train")
+        source = int(((own["part"] == "train") & (own["domain"] == "source")).sum())
+        if source < 2:
+            raise ValueError(
+                f"{machine}: {source} usable source clips to train on, of {len(training)} training clips; at least "
+                f"2 are needed: record more into {machine}/train, named section_00_source_train_normal_…"
+            )
         if not (own["part"] == "test").any():
             raise ValueError(f"{machine}: no usable test clips to score; see problems.csv of 01_data_audit")
         mode = settings.frontend.standardize
         return cls(standardized(bank, own, mode, training), standardized(bank, pseudo, mode, training))
 
-    def part(self, part, domain=None):
+    def part(self, part: str, domain: str | None = None) -> pd.DataFrame:
         """Own rows of one part (and domain)."""
         rows = self.own[self.own["part"] == part]
         return rows if domain is None else rows[rows["domain"] == domain]
 
-    def facts(self):
+    def facts(self) -> dict:
         """JSON-able: which clips were in which part, and the first training clip's standardisation (with mode
         `machine` every clip's)."""
         split = {part: rows["stem"].tolist() for part, rows in self.own.groupby("part")}
@@ -60,7 +66,7 @@ class MachineClips:
         }
 
 
-def standardized(bank, rows, mode, target):
+def standardized(bank: ClipBank, rows: pd.DataFrame, mode: str, target: pd.DataFrame) -> pd.DataFrame:
     """Give each clip the mean and standard deviation (full scale = 1) it is standardised by.
 
     Args:

@@ -23,7 +23,7 @@ def text_of(path: Path, machine: str, problems: list[tuple]) -> str | None:
         problems.append((machine, str(path), said, f"chmod a+r {str(path)!r}, or start as its owner"))
         return None
     if content[:4] == b"PK\x03\x04" or content[:4] == b"\xd0\xcf\x11\xe0":
-        problems.append((machine, str(path), "a spreadsheet, not a CSV file; ignored", "save it as CSV, UTF-8"))
+        problems.append((machine, str(path), "a spreadsheet, not a CSV file: ignored", "save it as CSV, UTF-8"))
         return None
     encodings = ["utf-8-sig", "cp1252", "latin-1"]
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -36,7 +36,7 @@ def text_of(path: Path, machine: str, problems: list[tuple]) -> str | None:
         except UnicodeDecodeError:
             continue
         if encoding in ("cp1252", "latin-1"):
-            said = f"not UTF-8 text; read as {encoding}"
+            said = f"not UTF-8 text: read as {encoding}"
             problems.append((machine, str(path), said, "check letters with accents; save it as UTF-8"))
         return composed(text)
     return None
@@ -65,12 +65,12 @@ def table_of(text: str, stems: set[str], note) -> list[tuple[int, list[str]]]:
     try:
         tables = [_parse(text, separator) for separator in separators]
     except csv.Error as error:
-        note(f"not a CSV file ({error}); ignored", "correct quotes and commas")
+        note(f"not a CSV file: {error}; ignored", "correct quotes and commas")
         return []
     best = max(tables, key=lambda rows: _score(rows, stems))
     separator = separators[tables.index(best)]
     if any("\n" in cell for _, cells in best for cell in cells):
-        note("a quote that does not end; quotes were left out", "correct the quotes")
+        note("a quote that does not end: quotes were left out", "correct the quotes")
         best = _parse(text, separator, csv.QUOTE_NONE)
     return [(line, _unquoted(cells, separator)) for line, cells in best if any(cells) and cells[0][:1] != "#"]
 

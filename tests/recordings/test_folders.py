@@ -49,7 +49,7 @@ def test_an_archive_unpacked_into_a_folder_of_its_own(tmp_path):
     fill(tmp_path / "dev_data" / "raw" / "old" / "pump")
     dataset = Dataset(tmp_path)
     assert dataset.targets() == ["fan", "pump"] and len(dataset.of("pump")) == 3
-    assert "old/pump: a second folder pump, one folder deeper; left out" in said(dataset)
+    assert "old/pump: a second folder of a machine: pump, one folder deeper; left out" in said(dataset)
 
 
 def test_nested_clips_are_found_and_two_of_one_name_stay_two(tmp_path):
@@ -88,7 +88,7 @@ def test_what_systems_leave_is_no_problem(tmp_path):
     ("names", "expected"),
     [
         (["a.mp3"], "another format (mp3)"),
-        (["a.m4a", "b.m4a", "c.m4a"], "3 files, first a.m4a: another format (m4a)"),
+        (["a.m4a", "b.m4a", "c.m4a"], "another format (m4a): 3 files, first a.m4a, ignored"),
         (["a.aif"], "ffmpeg -i 'a.aif' 'a.wav'"),
         (["a.wav.part"], "an unfinished download (.part)"),
         (["a.wav.crdownload"], "download it again"),
