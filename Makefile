@@ -10,6 +10,7 @@ BIN := $(VENV)/bin
 
 .PHONY: demo test test-all lint lab run paper bench
 export PYTHONPATH := $(CURDIR)
+export JUPYTER_PREFER_ENV_PATH := 1
 unexport PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root --ip=127.0.0.1)
 
@@ -34,7 +35,7 @@ lint: $(VENV)/ready
 
 lab: $(VENV)/ready
 	@test -z "$(ROOT)" || echo 'you are root: JupyterLab is for this computer alone; out of a container: make lab LAB=--ip=0.0.0.0'
-	$(BIN)/python -m jupyterlab --notebook-dir=. $(ROOT) $(LAB)
+	$(BIN)/python -m lib.homes jupyterlab --notebook-dir=. $(ROOT) $(LAB)
 
 bench: $(VENV)/ready
 	$(BIN)/python workflow/bench.py

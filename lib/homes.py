@@ -1,12 +1,13 @@
 """Places to write for the libraries, where the user's own are not there or may only be read.
 
 A container with a foreign user id, a service, a CI or a full home: numba, matplotlib, Jupyter and Snakemake then end in
-a traceback on a cache of theirs.
+a traceback on a cache of theirs. `lib.run` and `lib.batch` call `settle`; python -m lib.homes MODULE … does it for any.
 """
 
 import getpass
 import os
 import stat
+import sys
 import tempfile
 from collections.abc import MutableMapping
 from pathlib import Path
@@ -15,6 +16,8 @@ CACHES = {  # variable → where the library writes without it, relative to the 
     "XDG_CACHE_HOME": ".cache",
     "MPLCONFIGDIR": ".config/matplotlib",
     "NUMBA_CACHE_DIR": None,  # beside the sources or under XDG_CACHE_HOME
+    "IPYTHONDIR": ".ipython",
+    "JUPYTER_CONFIG_DIR": ".jupyter",
     "JUPYTER_DATA_DIR": ".local/share/jupyter",
     "JUPYTER_RUNTIME_DIR": ".local/share/jupyter/runtime",
 }
@@ -73,3 +76,8 @@ def _private(name):
         return tempfile.mkdtemp(prefix=f"asd-{name}-")  # somebody else put it there
     (root / name).mkdir(mode=0o700, exist_ok=True)
     return str(root / name)
+
+
+if __name__ == "__main__":
+    settle()
+    os.execv(sys.executable, [sys.executable, "-m", *sys.argv[1:]])

@@ -3,11 +3,14 @@
 import getpass
 import os
 import pwd
+import subprocess
+import sys
 import tempfile
 
 import pytest
 
 from lib import homes
+from lib.paths import PROJECT
 
 NOWHERE = "/proc/nowhere"  # not even root can write there
 
@@ -34,6 +37,13 @@ def test_a_home_that_cannot_be_written(temporary):
         assert homes.can_write(made[name]) and os.stat(made[name]).st_mode & 0o777 == 0o700
         assert os.path.commonpath([made[name], temporary]) == str(temporary)
     assert homes.settle({"HOME": NOWHERE}).items() <= made.items()  # the next process finds what this one left
+
+
+def test_a_module_is_run_with_places_to_write(temporary):
+    command = [sys.executable, "-m", "lib.homes", "site", "--user-base"]
+    environment = {"PYTHONPATH": str(PROJECT), "HOME": NOWHERE, "TMPDIR": str(temporary), "PYTHONUSERBASE": "/user"}
+    assert subprocess.run(command, env=environment, capture_output=True, text=True).stdout == "/user\n"
+    assert (temporary / f"asd-{os.getuid()}" / "jupyter_runtime_dir").is_dir()
 
 
 def test_only_what_cannot_be_written_moves(tmp_path, temporary):

@@ -49,7 +49,7 @@ def ready(clone):
     """An environment that is ready, whose programs print what they are asked for."""
     (clone / ".venv" / "bin").mkdir(parents=True)
     program = clone / ".venv" / "bin" / "python"
-    program.write_text('#!/bin/sh\necho "$PYTHONPATH | $@"\n')
+    program.write_text('#!/bin/sh\necho "$PYTHONPATH | $JUPYTER_PREFER_ENV_PATH | $@"\n')
     program.chmod(0o755)
     (clone / ".venv" / "ready").touch()
 
@@ -115,7 +115,7 @@ def test_a_python_without_the_means(clone, monkeypatch):
 def test_a_clone_whose_path_has_a_blank_and_the_environment_of_the_user(clone):
     ready(clone)
     status, printed = make(clone, "demo", PYTHONPATH="/of/the/user", PYTHONHOME="/nowhere")
-    assert status == 0 and printed[-1] == f"{clone} | -m lib.batch --preset demo"
+    assert status == 0 and printed[-1] == f"{clone} | 1 | -m lib.batch --preset demo"
 
 
 def test_lab_takes_options_and_root_has_a_way(clone):
