@@ -1,10 +1,13 @@
-"""What several tests make: clips of noise, and clip scores as the notebooks write them."""
+"""What several tests make: clips of noise, clip scores as the notebooks write them, small notebooks, a full disk."""
 
 import os
 import re
+import resource
 import subprocess
 import sys
+from contextlib import contextmanager
 
+import nbformat
 import numpy as np
 import pandas as pd
 import soundfile
@@ -79,3 +82,23 @@ def write_bytes(path, content):
     """Write a small file, its folder too; for tests that read names alone."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def write_notebook(path, *sources):
+    """A notebook of these code cells, the first its parameters; returns `path`."""
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    cells[0].metadata["tags"] = ["parameters"]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+    return path
+
+
+@contextmanager
+def at_most(size):
+    """No file may grow beyond `size` bytes within the block: what a full disk does, without one."""
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, usual[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)

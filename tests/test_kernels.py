@@ -10,10 +10,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from makers import write_notebook
 
 from lib import kernels
 
-SPEC = {"name": "python3", "display_name": "Python 3", "language": "python"}
 WHERE = """
 import json, os, stat, sys
 from ipykernel.connect import get_connection_file
@@ -41,14 +41,11 @@ def temporary(tmp_path, monkeypatch):
 
 @pytest.fixture
 def book(tmp_path):
-    def write(source):
-        cells = [nbformat.v4.new_code_cell(text) for text in ("seed = 0", source)]
-        cells[0].metadata["tags"] = ["parameters"]
-        path = tmp_path / "book {one}.ipynb"
-        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": SPEC}), path)
-        return path, tmp_path / "out {two}.ipynb"
-
-    return write
+    """Writes a notebook, its parameter `seed`; returns it and where its executed copy goes. Braces are no wildcards."""
+    return lambda source: (
+        write_notebook(tmp_path / "book {one}.ipynb", "seed = 0", source),
+        tmp_path / "out {two}.ipynb",
+    )
 
 
 def printed(executed):

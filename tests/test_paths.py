@@ -2,8 +2,6 @@
 
 import errno
 import os
-import resource
-from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib.figure
@@ -12,6 +10,7 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import torch
+from makers import at_most
 
 from lib import paths
 
@@ -38,17 +37,6 @@ WRITERS = {  # what lib writes by `whole_file`
 def written(request, tmp_path):
     """(path, function that writes it)."""
     return tmp_path / request.param, WRITERS[request.param]
-
-
-@contextmanager
-def at_most(size):
-    """No file may grow beyond `size` bytes."""
-    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, usual[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
 
 
 def test_written_whole_or_not_at_all(tmp_path):
