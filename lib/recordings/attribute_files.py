@@ -15,7 +15,6 @@ from lib.recordings.names import parse_name, stem_of, without_copy_marks
 from lib.recordings.values import tidy
 
 _FILE = re.compile(r"attributes?(?:_(?P<section>\d+))?", re.IGNORECASE)
-_PAIR = re.compile(r"d\d+[pv]|(key|param|parameter|attribute|attr|value|val)[ _-]?\d*", re.IGNORECASE)
 _KEY = re.compile(r"[^\W\d_][\w.-]*")
 _TAKEN = {"all", "raw", "section"}  # what the project calls by these names
 _ROW = "correct the row: keys and values in turn"
@@ -117,7 +116,7 @@ class _Reader:
     def header(self, cells, line):
         """Keys that a header names; None where the rows name them."""
         named = [cell for cell in cells if cell]
-        if not named or all(_PAIR.fullmatch(cell) for cell in named):
+        if not named or all(spreadsheets.PAIR.fullmatch(cell) for cell in named):
             return None
         keys = [_key(cell) if cell else "" for cell in cells]
         for cell, key in zip(cells, keys, strict=True):
@@ -158,7 +157,7 @@ def _files(folder, machine, problems):
             said = f"an attribute file in another format ({path.suffix}): ignored"
             problems.append((machine, str(path), said, "save it as CSV, UTF-8"))
             continue
-        section = match["section"] or "00"
+        section = (match["section"] or "0").zfill(2)
         exact = path.stem == stem and path.suffix.lower() == ".csv"
         named.setdefault(section, []).append((not exact, path.name, path))
     for section, found in sorted(named.items()):

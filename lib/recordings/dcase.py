@@ -18,7 +18,7 @@ import pandas as pd
 from lib.recordings.attribute_files import AttributeRows
 from lib.recordings.folders import machine_folders, note_unused, nothing_found, recordings
 from lib.recordings.names import ClipName, composed, label_of, parse_name, stem_of, without_copy_marks, without_number
-from lib.recordings.values import same_value, settle
+from lib.recordings.values import abbreviates, same_value, settle
 from lib.systems import DEVELOPMENT_MACHINES
 
 RESERVED = ("overall", "hmean", "tables", "figures", "notebooks", "teams")  # columns of tables, folders of a run
@@ -43,6 +43,8 @@ class Dataset:
             ValueError: no folder, no machine with clips in it, or one with a name in `RESERVED`.
         """
         self.root = Path(root).expanduser().resolve()
+        if os.path.isfile(self.root):
+            raise ValueError(f"{self.root}: a file; give the data root, which holds a folder a machine")
         if not os.path.isdir(self.root):  # unlike Path.is_dir it also answers where a folder above is closed to us
             closed = "" if os.access(self.root.parent, os.X_OK) else " that this user may reach"
             raise ValueError(f"{self.root}: no such folder{closed}; give the data root, which holds a folder a machine")
@@ -227,7 +229,7 @@ def _merge_attributes(named, row, note):
         note(said, "list its keys and values in the attribute file, or leave it")
     merged = dict(named)
     for key, value in listed.items():
-        alias = next((k for k in named if k not in listed and _abbreviates(k, key)), key)
+        alias = next((k for k in named if k not in listed and abbreviates(k, key)), key)
         if alias not in named:
             merged[alias] = value
             continue
@@ -239,11 +241,3 @@ def _merge_attributes(named, row, note):
         elif alias != key:
             note(f"another key: {Path(row.where).name} calls {alias} {key}; the name wins", f"write {alias} there")
     return merged
-
-
-def _abbreviates(short, long):
-    """Whether `short` (spd) can be read in `long` (speed) from left to right, or the other way round."""
-    if len(short) > len(long):
-        short, long = long, short
-    letters = iter(long.lower())
-    return short[:1].lower() == long[:1].lower() and all(letter in letters for letter in short.lower())

@@ -5,6 +5,7 @@ import io
 import math
 import mmap
 import os
+import stat
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -40,10 +41,10 @@ class Job(NamedTuple):
 def file_state(path: str) -> tuple[int, int, int]:
     """What changes when a file does; (-1, -1, -1) for one that cannot be reached, which the decoder will report."""
     try:
-        stat = os.stat(path)
+        state = os.stat(path)
     except OSError:
         return -1, -1, -1
-    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns
 
 
 def checksum_of(content: bytes) -> str:
@@ -61,9 +62,10 @@ def measure(path: str, data: Data) -> tuple[int, float]:
         (samples, peak): a peak of −1 for an integer format; (0, NaN) where the file cannot be read.
     """
     try:
+        _refuse_pipe(path)
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             sound = headers.find_sound(content)
-            if sound is not None and sound.form.tag != headers.FLOAT:
+            if sound is not None and sound.form.bytes and sound.form.tag != headers.FLOAT:
                 return _room(sound.length // sound.form.frame, sound.form.rate, data.sample_rate), -1.0
             content = _with_right_header(bytes(content), sound)
         with _opened(content) as file:
@@ -82,6 +84,7 @@ def decode_into(job: Job, data: Data) -> dict:
     row |= {"checksum": "", "length": 0, "seconds": 0.0, "file_rate": 0, "channels": 0, "usable": False}
     row |= {"divisor": 1.0, "problems": []}
     try:
+        _refuse_pipe(job.path)
         content = Path(job.path).read_bytes()
         row["checksum"] = checksum_of(content)
         if math.isnan(job.divisor):
@@ -120,7 +123,7 @@ def _decode(content, job, data, row):
         _check(file, data, row)
         exact = file.subtype in _EXACT and file.samplerate == data.sample_rate
         samples, broken = _read(file, content, "int16" if exact else "float32")
-        if broken or len(samples) < file.frames < _UNKNOWN:
+        if len(samples) < file.frames and (broken or file.frames < _UNKNOWN):
             of = f" of {file.frames}" if file.frames < _UNKNOWN else ""
             row["problems"].append((f"truncated: ends after {len(samples)}{of} samples", "copy the recording again"))
         floats = file.subtype in FLOATS
@@ -140,6 +143,12 @@ def _decode(content, job, data, row):
             raise ValueError(said, "export it with the gain of the machine's other clips")
         row["problems"].append(("silent: every sample is zero", "check microphone and cable; delete the clip"))
     return samples
+
+
+def _refuse_pipe(path):
+    """ValueError for what is no file and would be waited for without end."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError("cannot be read: a pipe or device, not a file", "delete it")
 
 
 def _check(file, data, row):
@@ -186,8 +195,10 @@ def _read(file, content, dtype):
 
 
 def _blocks(file, dtype, size, blocks):
-    while len(block := file.read(size, dtype=dtype, always_2d=True)):
+    left = file.frames  # what is behind them may be a tag, on which libsndfile stumbles
+    while left > 0 and len(block := file.read(min(size, left), dtype=dtype, always_2d=True)):
         blocks.append(block)
+        left -= len(block)
     return np.concatenate([np.empty((0, file.channels), dtype), *blocks])
 
 

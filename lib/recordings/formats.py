@@ -26,6 +26,9 @@ def kind_of(content: bytes) -> str:
         return "MP4 (m4a)"
     if content[:64].lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
         return "a web page"
+    if content[:3] == b"ID3" and len(content) > 10:  # a tag, of which each byte of the size has 7 bits
+        behind = 10 + sum((byte & 127) << shift for byte, shift in zip(content[6:10], (21, 14, 7, 0), strict=True))
+        return "FLAC" if content[behind : behind + 4] == b"fLaC" else "MP3"
     if found := next((kind for start, kind in _KINDS if content.startswith(start)), ""):
         return found
     if not content.strip(b"\0"):

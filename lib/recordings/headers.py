@@ -20,17 +20,20 @@ _AFTER = (
 )  # fmt: skip
 _NAME = re.compile(rb"[A-Za-z_][A-Za-z0-9_ ]{3}")
 _LIKE, _QUIET = 4.0, 0.35  # what is more times louder than the sound before it, and this loud, is no sound
+_SEARCHED = 4096  # bytes, before which a header begins
 _LEAST = 4097  # bytes: less behind the sound is padding
 
 
 @dataclass(frozen=True)
 class Format:
-    """What a `fmt ` chunk says of one frame; `bytes` of one sample, 0 where a codec packs them."""
+    """What a `fmt ` chunk says of one frame; `bytes` of one sample, 0 where a codec packs them in blocks."""
 
     tag: int
     channels: int
     rate: int
     bytes: int
+    block: int = 1
+    chunk: bytes = b""
 
     @classmethod
     def read(cls, chunk: bytes) -> "Format":
@@ -53,19 +56,21 @@ class Format:
             each = 4
         tag = tag or PCM
         allowed = {PCM: (1, 2, 3, 4), FLOAT: (4, 8), ALAW: (1,), MULAW: (1,)}
-        return cls(tag, channels, rate, each if each in allowed.get(tag, ()) else 0)
+        return cls(tag, channels, rate, each if each in allowed.get(tag, ()) else 0, block or 1, chunk)
 
     @property
     def frame(self) -> int:
-        """Bytes of one frame."""
-        return self.bytes * self.channels
+        """Bytes of one frame, of one block where a codec packs several."""
+        return self.bytes * self.channels or self.block
 
     def header(self, length: int) -> bytes:
         """A header for `length` bytes of sound."""
-        sizes = [min(size, 0xFFFFFFFF) for size in (length + 36, length)]
         rate = min(self.rate * self.frame, 0xFFFFFFFF)
         chunk = struct.pack("<HHIIHH", self.tag, self.channels, self.rate, rate, self.frame, 8 * self.bytes)
-        return struct.pack("<4sI8sI16s4sI", b"RIFF", sizes[0], b"WAVEfmt ", 16, chunk, b"data", sizes[1])
+        chunk = chunk if self.bytes else self.chunk
+        sizes = [min(size, 0xFFFFFFFF) for size in (length + 20 + len(chunk), length)]
+        start = struct.pack("<4sI8sI", b"RIFF", sizes[0], b"WAVEfmt ", len(chunk))
+        return start + chunk + struct.pack("<4sI", b"data", sizes[1])
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ class Sound:
 
 
 def find_sound(content) -> Sound | None:
-    """Where the sound is; None for another kind of file, and for a codec that only libsndfile can measure.
+    """Where the sound is; None for another kind of file.
 
     Args:
         content: bytes of the file, or a memory map, of which only the header is read as long as it is right.
@@ -87,29 +92,40 @@ def find_sound(content) -> Sound | None:
     Raises:
         ValueError: (problem, mend), a WAV file that holds no sound.
     """
-    if content[:4] not in (b"RIFF", b"RF64", b"BW64") or content[8:12] != b"WAVE":
+    begin = _begin(content)
+    if begin is None:
         return None
-    chunks, wide, sound = _chunks(content)
+    chunks, wide, sound = _chunks(content, begin)
     if sound is None:
         raise ValueError("a header without sound: no data chunk in it", "copy or record it again")
     if b"fmt " not in chunks:
         raise ValueError("a header without format: no fmt chunk before the sound", "export the recording again")
     form = Format.read(chunks[b"fmt "])
-    if not form.bytes:
-        return None
     start, claimed = sound
-    if content[:4] != b"RIFF" and claimed == 0xFFFFFFFF and wide:
+    if content[begin : begin + 4] != b"RIFF" and claimed == 0xFFFFFFFF and wide:
         claimed = wide
     stop, problems = _extent(content, start, claimed, form)
     length = (stop - start) // form.frame * form.frame
     if not length:
         raise ValueError(f"a header without sound: {claimed} bytes of sound claimed, none there", "record it again")
+    if begin:
+        said = f"bytes before the header: {begin}; left out"
+        problems.append((said, "nothing, or export the recording again"))
     return Sound(form, start, length, tuple(problems))
 
 
-def _chunks(content):
+def _begin(content):
+    """Where the header begins: behind a tag that some programs put before it, say; None in another kind of file."""
+    for name in (b"RIFF", b"RF64", b"BW64"):
+        position = content.find(name, 0, _SEARCHED)
+        if position >= 0 and content[position + 8 : position + 12] == b"WAVE":
+            return position
+    return None
+
+
+def _chunks(content, begin):
     """({name: bytes} before the sound, length of the sound by `ds64`, (start, claimed size) of the sound or None)."""
-    found, wide, position = {}, 0, 12
+    found, wide, position = {}, 0, begin + 12
     while position + 8 <= len(content):
         name, size = content[position : position + 4], struct.unpack("<I", content[position + 4 : position + 8])[0]
         if name == b"data":
@@ -144,11 +160,13 @@ def _extent(content, start, claimed, form):
         said = f"truncated: {claimed - there} of {claimed} bytes of audio are missing"
         return len(content), [(said, "copy the recording again")]
     stop = start + claimed
-    tail = content[stop:]
-    problems = []
+    tail, problems = content[stop:], []
     if rest := claimed % form.frame:
         said = f"a header with half a frame: {claimed} bytes are no multiple of {form.frame}; {rest} left out"
         problems.append((said, mend))
+    if tail[:4] in (b"RIFF", b"data"):
+        said = f"a second sound: {len(tail)} bytes with a header of their own behind the first; left out"
+        return stop, [*problems, (said, "split the file in two")]
     if not tail.strip(b"\0") or _follow(content, stop) or _follow(content, stop + (claimed & 1)):
         return stop, problems
     last = _before_chunks(content, stop, form)

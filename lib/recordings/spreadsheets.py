@@ -8,6 +8,8 @@ from pathlib import Path
 from lib.recordings.names import composed, stem_of
 
 SEPARATORS = ",;\t|"
+PAIR = re.compile(r"d\d+[pv]|(key|param|parameter|attribute|attr|value|val)[ _-]?\d*", re.IGNORECASE)
+_COLUMNS = 8  # in which file names are looked for
 _HEADERS = {
     "filename", "file", "name", "clip", "clipname", "wav", "wavfile", "audiofile", "path", "filepath", "dateiname",
     "datei",
@@ -72,7 +74,8 @@ def table_of(text: str, stems: set[str], note) -> list[tuple[int, list[str]]]:
     if any("\n" in cell for _, cells in best for cell in cells):
         note("a quote that does not end: quotes were left out", "correct the quotes")
         best = _parse(text, separator, csv.QUOTE_NONE)
-    return [(line, _unquoted(cells, separator)) for line, cells in best if any(cells) and cells[0][:1] != "#"]
+    best = [(line, _unquoted(cells, separator)) for line, cells in best if any(cells) and cells[0][:1] != "#"]
+    return _files_first(best, stems)
 
 
 def _unquoted(cells, separator):
@@ -92,9 +95,34 @@ def _clean(cell):
 
 
 def _score(rows, stems):
-    """How well a separator fits: clips that are there, first cells that are file names, rows of several cells."""
-    firsts = [cells[0] for _, cells in rows]
-    known = sum(stem_of(first) in stems for first in firsts)
-    files = sum(first.lower().endswith((".wav", ".flac")) for first in firsts)
-    heads = sum(map(is_header, firsts))
-    return known, files, heads, sum(len(cells) > 1 for _, cells in rows)
+    """How well a separator fits: clips that are there, cells that are file names, rows of several cells."""
+    column = _column(rows, stems)
+    return *_names(rows, column, stems), -column, sum(len(cells) > 1 for _, cells in rows)
+
+
+def _names(rows, column, stems):
+    """How many cells of a column name clips that are there, files, a column of file names."""
+    cells = [cells[column] for _, cells in rows if len(cells) > column]
+    known = sum(stem_of(cell) in stems for cell in cells)
+    files = sum(cell.lower().endswith((".wav", ".flac")) for cell in cells)
+    return known, files, sum(map(is_header, cells))
+
+
+def _column(rows, stems):
+    """The column of file names: not the first where a program counts the rows in it."""
+    width = max((len(cells) for _, cells in rows), default=1)
+    return max(range(min(width, _COLUMNS)), key=lambda column: (*_names(rows, column, stems), -column))
+
+
+def _files_first(rows, stems):
+    """Rows that begin with the file; named columns before it go behind it, others go."""
+    column = _column(rows, stems)
+    if not column:
+        return rows
+    head = next((cells for _, cells in rows if len(cells) > column and is_header(cells[column])), [])
+    named = any(head[:column]) and not any(map(PAIR.fullmatch, head[column + 1 :]))
+    return [
+        (line, cells[column : column + 1] + cells[column + 1 :] + (cells[:column] if named else []))
+        for line, cells in rows
+        if len(cells) > column
+    ]

@@ -60,6 +60,18 @@ def same_value(one: str, other: str) -> bool:
     return bool(a and b) and a[0] == b[0] and (a[1] == b[1] or not (a[1] and b[1]))
 
 
+def abbreviates(short: str, long: str) -> bool:
+    """Whether `short` (spd) can be read in `long` (speed) from left to right, or the other way round.
+
+    >>> abbreviates("spd", "speed"), abbreviates("speed", "spd"), abbreviates("vel", "volt")
+    (True, True, False)
+    """
+    if len(short) > len(long):
+        short, long = long, short
+    letters = iter(long.lower())
+    return short[:1].lower() == long[:1].lower() and all(letter in letters for letter in short.lower())
+
+
 def settle(machine: str, clips: list[dict], problems: list[tuple]) -> None:
     """Give one key and one value one spelling over a machine's clips, and list what stays odd.
 

@@ -42,6 +42,9 @@ def wide(separator, text=PLAIN):
         PLAIN.replace("file_name", "File Name"), PLAIN.replace("file_name", "filename"), PLAIN + PLAIN.split("\n")[0],
         PLAIN.split("\n", 1)[1], PLAIN.replace("spd", '"spd"'), "\n".join(f'"{line}"' for line in PLAIN.splitlines()),
         "# made on Monday\n" + PLAIN,
+        "\n".join(f"{'' if i == 0 else i - 1},{line}" for i, line in enumerate(PLAIN.splitlines())),  # pandas' index
+        "\n".join(f"{'No' if i == 0 else i};{line}" for i, line in enumerate(wide(";").splitlines())),
+        "spd,mic,file_name\n" + "".join(f"{28 + i}V,{i % 2 + 1},clip_{i}.wav\n" for i in range(4)),
         "file_name,spd,mic\n" + PLAIN.split("\n", 1)[1].replace("spd,", "").replace("mic,", ""),
         "file;spd (V);mic\n" + "".join(f"clip_{i}.wav;{28 + i}V;{i % 2 + 1}\n" for i in range(4)),
     ],

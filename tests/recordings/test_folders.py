@@ -139,6 +139,12 @@ def test_a_root_too_low_or_too_high_names_the_right_one(tmp_path, given):
         Dataset(tmp_path / given)
 
 
+def test_an_archive_as_root(tmp_path):
+    write_bytes(tmp_path / "data.zip", "x")
+    with pytest.raises(ValueError, match="a file; give the data root"):
+        Dataset(tmp_path / "data.zip")
+
+
 def test_recordings_in_no_train_folder_are_found_for_the_error(tmp_path):
     write_bytes(tmp_path / "healthy" / "june" / "1.flac", "x")
     with pytest.raises(

@@ -1,6 +1,7 @@
 """Whatever header a recorder, a stream or a crash left, all samples in the file are heard and no others."""
 
 import io
+import os
 import struct
 
 import numpy as np
@@ -184,6 +185,41 @@ def test_flac_without_a_number_of_samples(tmp_path):
     content[22:26] = bytes(4)
     samples, row, said = decode(tmp_path, bytes(content), "a.flac")
     assert np.array_equal(samples, NOISE) and row["usable"] and not said
+
+
+@pytest.mark.parametrize("tail", [b"TAG" + b"x" * 125, b"\0" * 99])
+def test_a_flac_with_tags_around_it_is_whole(tmp_path, tail):
+    samples, row, said = decode(tmp_path, b"ID3\x04\0\0\0\0\0\x0a" + bytes(10) + flac() + tail, "a.flac")
+    assert np.array_equal(samples, NOISE) and row["usable"] and not said
+
+
+def test_a_tag_before_the_header(tmp_path):
+    samples, _, said = decode(tmp_path, b"ID3\x04\0\0\0\0\0\x0a" + bytes(10) + wav())
+    assert np.array_equal(samples, NOISE) and "bytes before the header: 20; left out" in said
+
+
+def test_two_files_in_one(tmp_path):
+    samples, _, said = decode(tmp_path, wav() + wav())
+    assert np.array_equal(samples, NOISE) and "a second sound: 32044 bytes" in said and "split the file" in said
+
+
+@pytest.mark.parametrize("subtype", ["IMA_ADPCM", "MS_ADPCM", "GSM610"])
+def test_codecs_with_a_broken_header(tmp_path, subtype):
+    file = io.BytesIO()
+    soundfile.write(file, NOISE / 32768, RATE, format="WAV", subtype=subtype)
+    content = bytearray(file.getvalue())
+    right = decode(tmp_path, bytes(content))[0]
+    position = content.index(b"data")
+    content[position + 4 : position + 8] = bytes(4)
+    samples, row, said = decode(tmp_path, bytes(content))
+    assert row["usable"] and len(samples) >= RATE and np.array_equal(samples, right) and "header without length" in said
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.wav")
+    assert measure(str(tmp_path / "a.wav"), Data())[0] == 0
+    row = decode_into(Job(str(tmp_path / "a.wav"), "", 0, 0), Data())
+    assert "a pipe or device" in row["problems"][0][0]
 
 
 def test_a_flac_that_breaks_off_is_read_up_to_there(tmp_path):
