@@ -1,7 +1,8 @@
 """The library behind the notebooks, in rooms in the order in which sound flows; each imports only from rooms above it.
 
 The door's lower step, below all rooms:
-    settings, presets, paths, systems, progress, dependencies     what a run is asked for, where it lies, what it depends on
+    settings, presets, systems    what a run is asked for
+    paths, dependencies, progress where it lies, what its results follow from, its bars
 The rooms:
     recordings    clips on disk → one bank of samples, its problems, the split, the plan of a run
     demo          seven machines made from physics, for a data root that is not there
