@@ -36,8 +36,7 @@ def sources(notebook: str) -> list[Path]:
         if file in found:
             continue
         found.add(file)
-        if file.suffix == ".py":
-            waiting |= _imported(_tree(file)) | _beside(file)
+        waiting |= _linked(file)
     return [path, *sorted(found)]
 
 
@@ -88,6 +87,12 @@ def provenance(notebook: str, settings: Settings, flow: bool = True) -> dict:
 def _cells(path):
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+
+
+@lru_cache(maxsize=256)
+def _linked(path):
+    """Files that a module imports or reads; none of a data file."""
+    return _imported(_tree(path)) | _beside(path) if path.suffix == ".py" else set()
 
 
 @lru_cache(maxsize=256)

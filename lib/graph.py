@@ -96,7 +96,7 @@ class Graph:
             "data_root": self.data_root,
             "run_dir": str(self.run.root),
             "threads": self.settings.threads,
-            "machines": "/".join(self.plan.machines),
+            "machines": "/".join(self.plan.audits),
             "seeds": " ".join(map(str, self.plan.seeds)),
             "names": {alias: machine for machine, alias in aliases.items()},
             "audits": list(aliases.values()),

@@ -7,19 +7,24 @@ too few of them, training clips that the detector was not fitted on (5 folds).
 
 import json
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from lib.detection.inliers import GMM, KNN
 from lib.detection.scoring import AGGREGATORS, clip_scores, reference_part, standardize
+from lib.network.embeddings import Embeddings
 from lib.paths import whole_file, write_text
+from lib.settings import Inliers
 
 FAMILIES = {family.name: family for family in (GMM, KNN)}
+Fitted = dict[tuple[str, str], GMM | KNN]  # by family name and fit set
 
 
-def fit_sets(embeddings, pseudo_target="with_source"):
+def fit_sets(embeddings: Embeddings, pseudo_target: str = "with_source") -> dict[str, np.ndarray]:
     """The three sets of Sec. 3.1 that a detector can be fitted on, as (segments, 512) arrays by name.
 
     Args:
@@ -42,7 +47,7 @@ def fit_sets(embeddings, pseudo_target="with_source"):
     }
 
 
-def fit_detectors(embeddings, families, inliers, seed):
+def fit_detectors(embeddings: Embeddings, families: Sequence[str], inliers: Inliers, seed: int) -> Fitted:
     """Fit every family on every fit set; {(family name, fit set): fitted family}."""
     sets = fit_sets(embeddings, inliers.pseudo_target)
     return {
@@ -52,7 +57,7 @@ def fit_detectors(embeddings, families, inliers, seed):
     }
 
 
-def score_clips(detectors, embeddings):
+def score_clips(detectors: Fitted, embeddings: Embeddings) -> pd.DataFrame:
     """Clip scores of every detector with both aggregators.
 
     Args:
@@ -76,12 +81,12 @@ def score_clips(detectors, embeddings):
 class Scored:
     """Detectors of one trained system and what they say: `scores` has the parts "calibration" and "test"."""
 
-    detectors: dict
+    detectors: Fitted
     scores: pd.DataFrame
     calibration: str
 
 
-def score_machine(embeddings, families, inliers, seed):
+def score_machine(embeddings: Embeddings, families: Sequence[str], inliers: Inliers, seed: int) -> Scored:
     """Fit the detectors, score calibration and test clips, standardise each detector by its calibration scores.
 
     Args:
@@ -137,7 +142,7 @@ def _cross_scores(fitted, families, inliers, seed):
     return pd.concat(tables, ignore_index=True), folds
 
 
-def save_detectors(folder, scored, facts):
+def save_detectors(folder: Path, scored: Scored, facts: dict) -> None:
     """Write `detectors.npz` (arrays) and `detectors.json` (calibration and `facts`)."""
     arrays = {
         f"{family}|{fit_set}|{key}": value
@@ -155,7 +160,7 @@ def save_detectors(folder, scored, facts):
     write_text(folder / "detectors.json", text)
 
 
-def load_detectors(folder):
+def load_detectors(folder: Path) -> Fitted:
     """{(family, fit set): fitted family} as `save_detectors` wrote them."""
     grouped = {}
     with np.load(folder / "detectors.npz") as stored:

@@ -5,60 +5,25 @@ over all machines of the run under the paper rule, as the paper did (Sec. 4.1, "
 optimistic. A row is standardised again before rows are averaged into Submitted 1–4 (`systems.SUBMITTED`).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
-from lib.detection.metrics import RULES, SCORES, harmonic_mean, interval, machine_scores
-from lib.paths import Run, readable
+from lib.detection.metrics import RULES, interval, machine_scores, overall
 from lib.recordings.dcase import paper_order
-from lib.systems import BASELINES, ROWS, SUBMITTED, SYSTEMS
+from lib.settings import Evaluation
+from lib.systems import BASELINES, SUBMITTED
 
 PROTOCOLS = ("all", "top20")
-TOP = 20
 CLIP = ["machine", "system", "seed", "part", "clip", "domain", "label"]
 
 
-def read_scores(run: Run, machines, systems=ROWS, seeds=()):
-    """Clip scores of a run, long form.
-
-    Table 1 decides what counts: the flow of OE-DFlow scores clips, too, but its row is of GMM and KNN alone.
-
-    Args:
-        run: its folder may hold more than is asked for, of earlier settings or another data root.
-        machines, systems: names that are read. seeds: numbers that are read; none reads all.
-
-    Raises:
-        ValueError: there are none yet.
-    """
-    files = [file for file in run.scores() if file.relative_to(run.root).parts[0] in machines]
-    if not files:
-        raise ValueError(
-            f"{run.root}: no scores.parquet, flow_scores.parquet or detector_scores.parquet; run a machine's training "
-            "and notebooks/05_inlier_fitting.ipynb first"
-        )
-    tables = []
-    for file in files:
-        with readable(file, "delete it and run the notebook that wrote it (02, 04 or 05) again"):
-            tables.append(pd.read_parquet(file))
-    scores = pd.concat(tables, ignore_index=True)
-    flow_counts = [name for name, system in SYSTEMS.items() if "flow" in system.detectors]
-    counts = (scores["detector"] != "flow") | scores["system"].isin(flow_counts)
-    asked = scores["system"].isin(systems) & (scores["seed"].isin(seeds) if len(seeds) else True)
-    if lacking := sorted(set(seeds) - set(scores["seed"])):
-        print(f"no scores of seed {', '.join(map(str, lacking))}")
-    if not (counts & asked).any():
-        held = ", ".join(scores.loc[counts, "system"].unique()) or "nothing but flow scores of OE-DFlow"
-        raise ValueError(
-            f"{run.root}: no scores of {', '.join(systems)}; it holds {held}. Run their notebooks (02 to 05) first"
-        )
-    return scores[counts & asked].reset_index(drop=True)
-
-
-def detector_scores(scores, weighted_machines):
+def detector_scores(scores: pd.DataFrame, weighted_machines: Sequence[str]) -> pd.DataFrame:
     """Standardised scores with each machine's own aggregator, averaged over attribute parameters.
 
     Args:
-        scores: as `read_scores`. weighted_machines: machines whose aggregator is the weighted mean (Sec. 3.2).
+        scores: as `collected.collect`. weighted_machines: machines whose aggregator is the weighted mean (Sec. 3.2).
 
     Returns:
         DataFrame with the columns `CLIP`, `detector` (e.g. "KNN-1 source", "flow") and `score`.
@@ -66,14 +31,14 @@ def detector_scores(scores, weighted_machines):
     return parameter_means(own_aggregator(scores, weighted_machines))
 
 
-def parameter_means(scores):
+def parameter_means(scores: pd.DataFrame) -> pd.DataFrame:
     """Standardised scores averaged over attribute parameters, of one aggregator; as `detector_scores` returns."""
     named = (scores["detector"] + " " + scores["fit_set"]).str.rstrip()
     table = scores.assign(detector=named, score=scores["standardized"])
     return complete_mean(table, "parameter", ["machine", "system", "seed", "detector"])
 
 
-def own_aggregator(scores, weighted_machines):
+def own_aggregator(scores: pd.DataFrame, weighted_machines: Sequence[str]) -> pd.DataFrame:
     """The rows with each machine's own aggregator: the weighted mean for `weighted_machines`, else the plain mean.
 
     A baseline has the plain mean alone.
@@ -82,7 +47,7 @@ def own_aggregator(scores, weighted_machines):
     return scores[scores["aggregator"] == np.where(weighted, "weighted", "plain")]
 
 
-def complete_mean(table, member, group):
+def complete_mean(table: pd.DataFrame, member: str, group: list[str]) -> pd.DataFrame:
     """Mean `score` over the members of each group, of the clips that all members of the group scored.
 
     A clip that some member lacks would get a mean of fewer, on another scale; it is left out, with a line.
@@ -106,44 +71,11 @@ def complete_mean(table, member, group):
     return clips.loc[whole, [*keys, "score"]].reset_index(drop=True)
 
 
-def rank_detectors(detectors, max_fpr=0.1):
-    """Overall score of each detector of each system under the paper rule, best first, and which are in `top20`.
-
-    Args:
-        detectors: as `detector_scores` returns. max_fpr: p of pAUC.
-
-    Returns:
-        DataFrame with `system`, `detector`, `overall` (harmonic mean over machines and scores, mean over seeds) and
-        `top20`. Machines count that have labels of both kinds in both domains; a detector that some such machine of
-        its system lacks comes last, with NaN. A system of no more than `TOP` detectors takes all. Empty without labels.
-    """
-    labelled = detectors[(detectors["part"] == "test") & (detectors["label"] != "")]
-    keys, rows = ["system", "detector", "seed", "machine"], []
-    for group, clips in labelled.groupby(keys, sort=False):
-        found = machine_scores(clips["score"], clips["domain"], clips["label"], max_fpr)["paper"]
-        rows.append((*group, *(found[name][0] for name in SCORES)))
-    table = pd.DataFrame(rows, columns=[*keys, *SCORES]).dropna()
-    machines = table.groupby(["system", "detector", "seed"], sort=False)["machine"].transform("nunique")
-    table = table[machines == table.groupby(["system", "seed"])["machine"].transform("nunique")]
-    groups = table.groupby(["system", "detector", "seed"], sort=False)[list(SCORES)]
-    rows = [(*group, harmonic_mean(values.to_numpy().ravel())) for group, values in groups]
-    table = pd.DataFrame(rows, columns=["system", "detector", "seed", "overall"])
-    overall = table.groupby(["system", "detector"], sort=False)["overall"].mean().reset_index()
-    if overall.empty:
-        return overall.assign(top20=False)
-    table = detectors[["system", "detector"]].drop_duplicates().merge(overall, how="left")
-    table = table.assign(order=table["system"].map(ROWS.index))
-    table = table.sort_values(["order", "overall", "detector"], ascending=[True, False, True], ignore_index=True)
-    systems = table.groupby("system")
-    top = (systems.cumcount() < TOP) & table["overall"].notna() | (systems["detector"].transform("size") <= TOP)
-    return table.drop(columns="order").assign(top20=top)
-
-
-def evaluate_detectors(scores, evaluation):
+def evaluate_detectors(scores: pd.DataFrame, evaluation: Evaluation) -> pd.DataFrame:
     """Paper-rule scores of every detector of one trained system, in percent.
 
     Args:
-        scores: as `read_scores`, of one machine, system and seed. evaluation: `settings.Evaluation`.
+        scores: as `collected.collect`, of one machine, system and seed. evaluation: `settings.Evaluation`.
 
     Returns:
         DataFrame with `detector`, `fit_set`, `score` (auc_source, auc_target, pauc, hmean), `value`.
@@ -156,7 +88,9 @@ def evaluate_detectors(scores, evaluation):
     return pd.DataFrame(rows, columns=["detector", "fit_set", "score", "value"])
 
 
-def system_rows(detectors, ranking=None, reference="calibration"):
+def system_rows(
+    detectors: pd.DataFrame, ranking: pd.DataFrame | None = None, reference: str = "calibration"
+) -> pd.DataFrame:
     """Each system's clip scores under both protocols, standardised again.
 
     Args:
@@ -178,11 +112,11 @@ def system_rows(detectors, ranking=None, reference="calibration"):
     return _restandardize(pd.concat(tables, ignore_index=True), reference)
 
 
-def add_submitted(rows, systems, reference="calibration"):
+def add_submitted(rows: pd.DataFrame, systems: Sequence[str], reference: str = "calibration") -> pd.DataFrame:
     """The rows of the systems and behind them Submitted 1–4: the mean of their systems' rows, standardised again.
 
     On a machine where a row of `systems.SUBMITTED` lacks some of its systems (no attribute of two values) it is the
-    mean of those it has; `tables.gaps` names them.
+    mean of those it has; `results.cells.Marks` names them.
 
     Args:
         rows: as `system_rows`. systems: names of the systems that the run was asked for; an ensemble with another one
@@ -217,7 +151,7 @@ def _restandardize(rows, reference):
     return rows.assign(score=(rows["score"] - rows["mean"]) / deviation).drop(columns=["mean", "deviation"])
 
 
-def evaluate(rows, max_fpr=0.1, resamples=0, seed=0):
+def evaluate(rows: pd.DataFrame, max_fpr: float = 0.1, resamples: int = 0, seed: int = 0) -> pd.DataFrame:
     """Every score of every row.
 
     Args:
@@ -252,20 +186,3 @@ def evaluate(rows, max_fpr=0.1, resamples=0, seed=0):
     grouped = table.groupby(keys, sort=False)
     means = grouped[["value", "low", "high"]].mean()
     return means.assign(sd=grouped["value"].std(), seeds=grouped["seed"].nunique()).reset_index()
-
-
-def overall(machines):
-    """Harmonic means over machines, of each score and ("hmean") of all three together.
-
-    Args:
-        machines: list of {score: (1 + resamples,) values}, as `machine_scores` has for a rule. A machine that lacks a
-            label in a domain, and so a score, is left out; in the tables it shows "–".
-
-    Returns:
-        {score: (1 + resamples,) values}, NaN without a machine.
-    """
-    machines = [scores for scores in machines if not np.isnan(scores["hmean"][0])]
-    if not machines:
-        return {name: np.array([np.nan]) for name in (*SCORES, "hmean")}
-    means = {name: harmonic_mean([m[name] for m in machines]) for name in SCORES}
-    return means | {"hmean": harmonic_mean([m[name] for m in machines for name in SCORES])}

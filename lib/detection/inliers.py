@@ -5,12 +5,15 @@ column a detector ("GMM-4", "KNN-1"), larger is more anomalous; `state()` is a d
 """
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.special import logsumexp
 from sklearn.covariance import ledoit_wolf
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
+
+from lib.settings import Inliers
 
 EIGENVALUE_FLOOR = 1e-9  # of the largest: dead channels leave directions without variance
 QUERIES = 2048  # scored at once, to bound memory
@@ -19,7 +22,7 @@ QUERIES = 2048  # scored at once, to bound memory
 class Whitening:
     """Linear map in which Euclidean distance is the Mahalanobis distance of the Ledoit–Wolf covariance."""
 
-    def fit(self, vectors):
+    def fit(self, vectors: np.ndarray) -> "Whitening":
         """vectors: (n, d) float64, n ≥ 2."""
         covariance, _ = ledoit_wolf(vectors)
         values, directions = np.linalg.eigh(covariance)
@@ -34,14 +37,14 @@ class KNN:
 
     name = "KNN"
 
-    def __init__(self, neighbours=(1, 2, 4, 16, 32)):
+    def __init__(self, neighbours: Sequence[int] = (1, 2, 4, 16, 32)):
         self.neighbours = tuple(neighbours)
 
     @classmethod
-    def from_settings(cls, inliers, seed):
+    def from_settings(cls, inliers: Inliers, seed: int) -> "KNN":
         return cls(inliers.knn_neighbours)
 
-    def fit(self, vectors):
+    def fit(self, vectors: np.ndarray) -> "KNN":
         """vectors: (n, d); n must reach the largest k, else the k that n does not reach are left out."""
         vectors = np.asarray(vectors, np.float64)
         smallest = min(self.neighbours)
@@ -53,7 +56,7 @@ class KNN:
         self.references = vectors @ self.matrix  # (n, d)
         return self
 
-    def score(self, vectors):
+    def score(self, vectors: np.ndarray) -> dict[str, np.ndarray]:
         """(m, d) → {"KNN-k": (m,)}."""
         queries = np.asarray(vectors, np.float64) @ self.matrix
         nearest = np.concatenate([self._nearest(queries[i : i + QUERIES]) for i in range(0, len(queries), QUERIES)])
@@ -74,14 +77,14 @@ class KNN:
             squared[:, rank] = np.einsum("md,md->m", difference, difference)
         return np.sqrt(np.sort(squared, axis=1))
 
-    def state(self):
+    def state(self) -> dict[str, np.ndarray]:
         return {
             "neighbours": np.array(self.neighbours), "matrix": self.matrix,
             "references": self.references.astype(np.float32), "rank": np.array(self.rank),
         }  # fmt: skip
 
     @classmethod
-    def restore(cls, state):
+    def restore(cls, state: dict[str, np.ndarray]) -> "KNN":
         knn = cls(state["neighbours"].tolist())
         knn.matrix, knn.references, knn.rank = (
             state["matrix"],
@@ -100,14 +103,20 @@ class GMM:
 
     name = "GMM"
 
-    def __init__(self, components=(1, 2, 4, 16, 32), variance=0.99, reg_covar=1.0, seed=0):
+    def __init__(
+        self,
+        components: Sequence[int] = (1, 2, 4, 16, 32),
+        variance: float = 0.99,
+        reg_covar: float = 1.0,
+        seed: int = 0,
+    ):
         self.components, self.variance, self.reg_covar, self.seed = tuple(components), variance, reg_covar, seed
 
     @classmethod
-    def from_settings(cls, inliers, seed):
+    def from_settings(cls, inliers: Inliers, seed: int) -> "GMM":
         return cls(inliers.gmm_components, inliers.gmm_variance, inliers.gmm_reg_covar, seed)
 
-    def fit(self, vectors):
+    def fit(self, vectors: np.ndarray) -> "GMM":
         """vectors: (n, d); numbers of components above n / 2 are left out."""
         vectors = np.asarray(vectors, np.float64)
         if len(vectors) < 2:
@@ -135,12 +144,12 @@ class GMM:
         precisions = mixture.precisions_cholesky_.astype(np.float32)  # (components, rank, rank), upper triangles
         return mixture.weights_, mixture.means_, precisions
 
-    def score(self, vectors):
+    def score(self, vectors: np.ndarray) -> dict[str, np.ndarray]:
         """(m, d) → {"GMM-c": (m,)} in nats."""
         reduced = (np.asarray(vectors, np.float64) - self.mean) @ self.axes
         return {f"GMM-{c}": _negative_log_likelihood(reduced, *self.mixtures[c]) for c in self.components}
 
-    def state(self):
+    def state(self) -> dict[str, np.ndarray]:
         arrays = {
             "components": np.array(self.components),
             "mean": self.mean,
@@ -153,7 +162,7 @@ class GMM:
         return arrays
 
     @classmethod
-    def restore(cls, state):
+    def restore(cls, state: dict[str, np.ndarray]) -> "GMM":
         gmm = cls(state["components"].tolist())
         gmm.mean, gmm.axes, gmm.rank = state["mean"], state["axes"], int(state["rank"])
         gmm.mixtures, upper = {}, np.triu_indices(gmm.rank)

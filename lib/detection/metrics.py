@@ -2,19 +2,35 @@
 
 Paper rule (Tables 2–4): a domain's AUC compares its normals with its own anomalies. Official rule (the challenge's
 evaluator, arXiv:2305.07828): with the anomalies of both domains. pAUC pools both domains and is the same in both.
+
+A machine with one domain has one AUC, and its harmonic mean is of what it has. Where no test clip's name says a domain,
+all are one, "source", as training clips without one are.
 """
 
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import hmean
 
+DOMAINS = ("source", "target")
 RULES = ("paper", "official")
 SCORES = ("auc_source", "auc_target", "pauc")
 
 
-def partial_auc(normal, anomaly, max_fpr=1.0, normal_counts=None, anomaly_counts=None):
+def partial_auc(
+    normal: ArrayLike,
+    anomaly: ArrayLike,
+    max_fpr: float = 1.0,
+    normal_counts: np.ndarray | None = None,
+    anomaly_counts: np.ndarray | None = None,
+) -> float | np.ndarray:
     """Area under the ROC curve, McClish-standardised for max_fpr < 1, as sklearn's `roc_auc_score`.
+
+    >>> partial_auc([1, 2, 3, 4], [3, 5])  # of 8 pairs 6 are in order, one is tied
+    0.8125
+    >>> partial_auc([2, 2], [2, 2], max_fpr=0.1)
+    0.5
 
     Args:
         normal: (n,) scores of normal clips. anomaly: (m,) scores of anomalous clips.
@@ -54,7 +70,19 @@ def _rates(counts, last):
     return np.hstack([np.zeros((len(counts), 1)), cumulative / cumulative[:, -1:]])
 
 
-def machine_scores(scores, domain, label, max_fpr=0.1, resamples=0, seed=0):
+def one_domain(domain: ArrayLike) -> np.ndarray:
+    """The domains (clips,), all "source" where no clip's name says one; a clip without one among others stays "".
+
+    >>> one_domain(["", ""]).tolist(), one_domain(["target", ""]).tolist()
+    (['source', 'source'], ['target', ''])
+    """
+    domain = np.asarray(domain, str)
+    return domain if np.any(domain != "") else np.full(domain.shape, "source")
+
+
+def machine_scores(
+    scores: ArrayLike, domain: ArrayLike, label: ArrayLike, max_fpr: float = 0.1, resamples: int = 0, seed: int = 0
+) -> dict[str, dict[str, np.ndarray]]:
     """AUC source, AUC target and pAUC of one machine, and their harmonic mean, under both rules.
 
     Args:
@@ -63,12 +91,16 @@ def machine_scores(scores, domain, label, max_fpr=0.1, resamples=0, seed=0):
 
     Returns:
         {rule: {name: (1 + resamples,) values}} with the names of `SCORES` and "hmean"; entry 0 is the score itself,
-        the others its resamples. A domain without both labels is NaN.
+        the others its resamples. A domain without both labels is NaN, and "hmean" is of the others; without any
+        domain's AUC it is NaN, too. A clip without a domain counts only as `one_domain` says.
+
+    Raises:
+        ValueError: a score is not finite.
     """
-    scores, domain, label = map(np.asarray, (scores, domain, label))
+    scores, domain, label = np.asarray(scores, float), one_domain(domain), np.asarray(label)
     if not np.isfinite(scores).all():
         raise ValueError(f"{(~np.isfinite(scores)).sum()} of {len(scores)} scores are not finite")
-    groups = {(d, a): (domain == d) & (label == a) for d in ("source", "target") for a in ("normal", "anomaly")}
+    groups = {(d, a): (domain == d) & (label == a) for d in DOMAINS for a in ("normal", "anomaly")}
     counts = _resample(tuple(group.tobytes() for group in groups.values()), resamples, seed)
 
     def area(normal, anomaly, p=1.0):
@@ -82,11 +114,18 @@ def machine_scores(scores, domain, label, max_fpr=0.1, resamples=0, seed=0):
     found = {}
     for rule in RULES:
         found[rule] = {"pauc": pauc} | {
-            f"auc_{d}": area([(d, "normal")], [(d, "anomaly")] if rule == "paper" else anomalies)
-            for d in ("source", "target")
+            f"auc_{d}": area([(d, "normal")], [(d, "anomaly")] if rule == "paper" else anomalies) for d in DOMAINS
         }
-        found[rule]["hmean"] = harmonic_mean([found[rule][name] for name in SCORES])
+        found[rule]["hmean"] = _mean_of_what_is_there(found[rule])
     return found
+
+
+def _mean_of_what_is_there(scores):
+    """Harmonic mean of those of `SCORES` that a machine has; NaN without an AUC of a domain."""
+    there = [name for name in SCORES if not np.isnan(scores[name][0])]
+    if set(there) <= {"pauc"}:
+        return np.full_like(scores["pauc"], np.nan)
+    return harmonic_mean([scores[name] for name in there])
 
 
 @lru_cache(maxsize=32)  # every row of a machine draws the same
@@ -105,12 +144,35 @@ def _resample(groups, resamples, seed):
     return counts
 
 
-def harmonic_mean(values):
-    """Harmonic mean over the first axis, floored at float eps; NaN where a value is NaN."""
+def harmonic_mean(values: ArrayLike) -> np.ndarray | np.floating:
+    """Harmonic mean over the first axis, floored at float eps; NaN where a value is NaN.
+
+    >>> float(harmonic_mean([0.5, 1.0]).round(4))
+    0.6667
+    """
     return hmean(np.maximum(np.asarray(values, float), np.finfo(float).eps), axis=0)
 
 
-def interval(resampled):
+def overall(machines: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Harmonic means over machines, of each score and ("hmean") of all of them together.
+
+    Args:
+        machines: list of {score: (1 + resamples,) values}, as `machine_scores` has for a rule. A machine with one
+            domain adds the two scores that it has; one without an AUC is left out, and shows "–" in the tables.
+
+    Returns:
+        {score: (1 + resamples,) values}, NaN for a score that no machine has.
+    """
+    machines = [scores for scores in machines if not np.isnan(scores["hmean"][0])]
+    there = {name: [m[name] for m in machines if not np.isnan(m[name][0])] for name in SCORES}
+    everything = [m[name] for m in machines for name in SCORES if not np.isnan(m[name][0])]
+    return {
+        name: harmonic_mean(values) if values else np.array([np.nan])
+        for name, values in (there | {"hmean": everything}).items()
+    }
+
+
+def interval(resampled: np.ndarray) -> tuple[float, float]:
     """95 % percentile interval (low, high) of an array of `machine_scores`, whose entry 0 is not a resample."""
     if len(resampled) < 2 or np.isnan(resampled).any():
         return float("nan"), float("nan")
@@ -118,18 +180,19 @@ def interval(resampled):
     return float(low), float(high)
 
 
-def decision_scores(decided, domain, label):
+def decision_scores(decided: ArrayLike, domain: ArrayLike, label: ArrayLike) -> dict[str, dict[str, float]]:
     """Precision, recall and F1 of the decisions in each domain.
 
     Args:
         decided: (clips,) boolean, True for anomalous. domain, label: (clips,).
 
     Returns:
-        {domain: {"precision", "recall", "f1"}}, without a domain that has no clips; 0 where undefined.
+        {domain: {"precision", "recall", "f1"}}, without a domain that has no clips; 0 where undefined. Clips without a
+        domain count as `one_domain` says.
     """
-    decided, domain, anomalous = np.asarray(decided, bool), np.asarray(domain), np.asarray(label) == "anomaly"
+    decided, domain, anomalous = np.asarray(decided, bool), one_domain(domain), np.asarray(label) == "anomaly"
     found = {}
-    for name in ("source", "target"):
+    for name in DOMAINS:
         here = domain == name
         if not here.any():
             continue

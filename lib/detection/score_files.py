@@ -1,15 +1,29 @@
-"""Files of clip scores: long-form tables that know what they were made with."""
+"""Files of clip scores: long-form tables that know what they were made with, and what that should be."""
 
 import json
+from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
 
-from lib.paths import whole_file
+from lib import dependencies
+from lib.paths import readable, whole_file
+from lib.recordings.clips import ClipBank
+from lib.recordings.plan import Trained
+from lib.settings import Settings
+from lib.systems import BASELINE, SYSTEMS
 
 KEY = b"provenance"
+NAMES = ("machine", "system", "parameter", "seed")
+COLUMNS = (
+    *NAMES, "detector", "fit_set", "aggregator", "part", "clip", "domain", "label",
+    "score", "mean", "deviation", "standardized",
+)  # fmt: skip
+AUTOENCODER, DETECTORS, FLOW = "scores.parquet", "detector_scores.parquet", "flow_scores.parquet"
+MEND = "delete it and run the notebook that wrote it (02, 04 or 05) again"
 
 
 def write_scores(scores: pd.DataFrame, path: Path, provenance: dict) -> None:
@@ -22,4 +36,88 @@ def write_scores(scores: pd.DataFrame, path: Path, provenance: dict) -> None:
 
 def scores_provenance(path: Path) -> dict:
     """What the scores in `path` were made with; empty for a file that does not say."""
-    return json.loads((parquet.read_schema(path).metadata or {}).get(KEY, b"{}"))
+    with readable(path, MEND):
+        return json.loads((parquet.read_schema(path).metadata or {}).get(KEY, b"{}"))
+
+
+def load_scores(path: Path) -> pd.DataFrame:
+    """The clip scores of one file, with the columns `COLUMNS`.
+
+    Raises:
+        ValueError: it cannot be read, lacks columns or rows, or holds scores that are not finite; names the mend.
+    """
+    with readable(path, MEND):
+        scores = pd.read_parquet(path)
+    if missing := [name for name in COLUMNS if name not in scores]:
+        raise ValueError(f"{path}: no table of clip scores, it has no {', '.join(missing)}; {MEND}")
+    if not (scores["part"] == "test").any():
+        raise ValueError(f"{path}: holds no scores of test clips; {MEND}")
+    numbers = scores[["score", "standardized"]].apply(pd.to_numeric, errors="coerce")
+    if broken := int((~np.isfinite(numbers)).any(axis=1).sum()):
+        raise ValueError(f"{path}: {broken} of {len(scores)} scores are not finite; {MEND}")
+    return scores[list(COLUMNS)]
+
+
+def notebooks_of(name: str, made: Trained) -> tuple[str, ...]:
+    """The notebooks whose work is in a file of scores, the one that writes it first.
+
+    >>> notebooks_of("detector_scores.parquet", Trained("fan", "OE", "all", 0))
+    ('05_inlier_fitting', '03_oe_training')
+    """
+    if made.system == BASELINE:
+        return ("02_autoencoder_baseline",)
+    trains = SYSTEMS[made.system].notebook
+    return ("05_inlier_fitting", trains) if name == DETECTORS else (trains,)
+
+
+def expected_provenance(name: str, made: Trained, settings: Settings, bank: ClipBank) -> dict:
+    """What `scores_provenance` of a file is when it was made by this code, with these settings, from these recordings.
+
+    Args:
+        name: of the file. made: the training that it belongs to. settings: of the run. bank: of the data root.
+    """
+    flow = made.system in SYSTEMS and bool(SYSTEMS[made.system].latent)
+    *scorer, trainer = (json.loads(_provenance(n, settings, flow)) for n in notebooks_of(name, made))
+    trainer |= {"data": bank.fingerprint_of(made.machine)}
+    return scorer[0] | {"embeddings": trainer} if scorer else trainer
+
+
+@lru_cache(maxsize=64)  # a run has few kinds of notebooks and many files
+def _provenance(notebook, settings, flow):
+    return json.dumps(dependencies.provenance(notebook, settings, flow))
+
+
+def difference(found: dict, expected: dict) -> str:
+    """Why scores that were made with `found` do not count where `expected` is asked for; "" where they do.
+
+    >>> difference({"settings": {"training.epochs": 2}}, {"settings": {"training.epochs": 3}})
+    'made with training.epochs 2, now 3'
+    """
+    if found == expected:
+        return ""
+    if not found:
+        return "does not say what it was made with"
+    pairs = list(zip(_layers(found), _layers(expected), strict=False))
+    changed = dict.fromkeys(
+        f"{name} {_shown(old[name])}, now {_shown(new[name])}"
+        for old, new in ((o.get("settings", {}), n.get("settings", {})) for o, n in pairs)
+        for name in sorted(old.keys() & new.keys())
+        if old[name] != new[name]
+    )
+    if changed:
+        more = f"; and {len(changed) - 3} more" if len(changed) > 3 else ""
+        return f"made with {'; '.join(list(changed)[:3])}{more}"
+    if any(old.get("data") != new.get("data") for old, new in pairs):
+        return "made from other recordings than those under the data root now"
+    return "made by other code"
+
+
+def _layers(made):
+    """A provenance and, within it, that of the embeddings."""
+    return [made, *_layers(made["embeddings"])] if isinstance(made.get("embeddings"), dict) else [made]
+
+
+def _shown(value):
+    """A setting's value in one short piece of text."""
+    text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= 40 else f"{text[:39]}…"

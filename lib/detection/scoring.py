@@ -5,15 +5,23 @@ Scores of a flow and of the baselines, which need no further fitting, are made h
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.stats import gamma
 
+from lib.network.embeddings import Embeddings
+from lib.settings import Inliers
 from lib.systems import BASELINES
 
 AGGREGATORS = ("plain", "weighted")
 
 
-def clip_scores(segment_scores, clip, weights=None):
+def clip_scores(segment_scores: ArrayLike, clip: ArrayLike, weights: ArrayLike | None = None) -> np.ndarray:
     """Aggregate segment scores into clip scores (the paper's 𝒜, Eq. 4 and Sec. 3.2).
+
+    >>> clip_scores([1, 3, 5], clip=[0, 0, 1]).tolist()
+    [2.0, 5.0]
+    >>> clip_scores([1, 3, 5], clip=[0, 0, 1], weights=[0.75, 0.25, 1]).tolist()
+    [1.5, 5.0]
 
     Args:
         segment_scores: (segments,) anomaly scores, larger is more anomalous.
@@ -34,12 +42,12 @@ def clip_scores(segment_scores, clip, weights=None):
     return np.bincount(clip, np.asarray(segment_scores) * weights)
 
 
-def reference_part(inliers):
+def reference_part(inliers: Inliers) -> str:
     """The part whose mean and deviation standardise scores: "calibration", or "test" where the settings say so."""
     return "test" if inliers.calibration == "test" else "calibration"
 
 
-def flow_scores(embeddings, inliers):
+def flow_scores(embeddings: Embeddings, inliers: Inliers) -> pd.DataFrame:
     """Clip scores of a flow (Sec. 3): its map's mean over frequency, (weighted) mean over time and segments.
 
     Calibrated like the other detectors, but a flow cannot be fitted again for each fold: with too few validation clips
@@ -66,7 +74,7 @@ def flow_scores(embeddings, inliers):
     return standardize(pd.concat(tables, ignore_index=True), reference_part(inliers))
 
 
-def baseline_scores(scores, clips, inliers):
+def baseline_scores(scores: dict[str, np.ndarray], clips: pd.DataFrame, inliers: Inliers) -> pd.DataFrame:
     """Clip scores of the autoencoder's modes, standardised: the baselines' rows.
 
     The calibration clips are the training clips, which the autoencoder was fitted on, as in the organisers' code.
@@ -95,7 +103,7 @@ def baseline_scores(scores, clips, inliers):
     return found
 
 
-def clip_map(maps, starts, segment, length):
+def clip_map(maps: np.ndarray, starts: ArrayLike, segment: int, length: int) -> np.ndarray:
     """One score map of a clip from the maps of its overlapping segments, averaged where they overlap.
 
     Args:
@@ -116,28 +124,37 @@ def clip_map(maps, starts, segment, length):
     return total / heard
 
 
-def standardize(scores, part):
+def standardize(scores: pd.DataFrame, part: str) -> pd.DataFrame:
     """Add `mean`, `deviation` (over the clips of `part`) and `standardized` to each detector's rows.
 
-    A detector whose scores there do not vary, or that could not score all of those clips, is dropped with a line.
+    A detector whose scores there do not vary, that could not score all of those clips, or whose scores are not finite,
+    is dropped with a line.
+
+    >>> clips = {"part": ["calibration", "calibration", "test"], "clip": ["a", "b", "c"], "score": [1.0, 3.0, 5.0]}
+    >>> known = pd.DataFrame(clips).assign(detector="KNN-1", fit_set="source", aggregator="plain")
+    >>> standardize(known, "calibration")["standardized"].tolist()
+    [-1.0, 1.0, 3.0]
     """
     keys = ["detector", "fit_set", "aggregator"]
     groups = scores[scores["part"] == part].groupby(keys)["score"]
     reference = pd.DataFrame({"mean": groups.mean(), "deviation": groups.std(ddof=0), "clips": groups.size()})
+    reference["finite"] = np.isfinite(scores["score"]).groupby([scores[key] for key in keys]).all()
     scores = scores.merge(reference, left_on=keys, right_index=True, how="left")
     varies = scores["deviation"] > 1e-12 * np.maximum(scores["mean"].abs(), 1e-12)
     whole = scores["clips"] == scores.loc[scores["part"] == part, "clip"].nunique()
+    finite = scores["finite"].eq(True)
     for wrong, reason in (
         (~whole, f"could not score all {part} clips"),
-        (whole & ~varies, f"scores all {part} clips the same"),
+        (whole & ~finite, "gives scores that are not finite; is the fit set silent or far too small?"),
+        (whole & finite & ~varies, f"scores all {part} clips the same"),
     ):
         for row in scores[wrong].drop_duplicates(keys).itertuples():
             print(f"{row.detector} on {row.fit_set} ({row.aggregator}) {reason}; dropped")
-    scores = scores[whole & varies].drop(columns="clips").reset_index(drop=True)
+    scores = scores[whole & finite & varies].drop(columns=["clips", "finite"]).reset_index(drop=True)
     return scores.assign(standardized=(scores["score"] - scores["mean"]) / scores["deviation"])
 
 
-def decision_threshold(scores, quantile=0.9):
+def decision_threshold(scores: ArrayLike, quantile: float = 0.9) -> tuple[float, str]:
     """Threshold above which a clip is called anomalous.
 
     The quantile of a gamma distribution fitted by maximum likelihood, its location fixed at min − 0.01·sd; where that

@@ -34,6 +34,15 @@ class LeftOut(NamedTuple):
     why: str
 
 
+def machine_names(text: str) -> list[str]:
+    """Names of machines as 06 is given them: with a slash between, which no folder's name can hold.
+
+    >>> machine_names("fan/Bay 2 spindle"), machine_names("")
+    (['fan', 'Bay 2 spindle'], [])
+    """
+    return [name for name in text.split("/") if name]
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a run is asked for and can do.

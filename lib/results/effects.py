@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lib.detection.ensembles import complete_mean, detector_scores, overall, parameter_means
-from lib.detection.metrics import interval, machine_scores
+from lib.detection.ensembles import complete_mean, detector_scores, parameter_means
+from lib.detection.metrics import interval, machine_scores, overall
 from lib.detection.scoring import AGGREGATORS
 from lib.recordings.dcase import paper_order
+from lib.settings import Evaluation
 from lib.systems import SYSTEMS
 
 SCORES = ("auc_source", "auc_target", "hmean")
@@ -62,11 +63,11 @@ EFFECTS = (
 )
 
 
-def evaluate(scores, evaluation, seed=0):
+def evaluate(scores: pd.DataFrame, evaluation: Evaluation, seed: int = 0) -> pd.DataFrame:
     """Every effect that the scores hold both sides of.
 
     Args:
-        scores: as `ensembles.read_scores`. evaluation: `settings.Evaluation`. seed: of the bootstrap.
+        scores: as `collected.collect`. evaluation: `settings.Evaluation`. seed: of the bootstrap.
 
     Returns:
         DataFrame with `effect`, `system`, `machine` ("overall" for harmonic means over the machines that have both

@@ -1,10 +1,13 @@
-"""The figures of 06: Tables 2–4, the ranking of detectors, the effects; in the style of `lib.plots`."""
+"""The figures of 06: Tables 2–4, the ranking of detectors, the effects; in the style of `lib.results.plots`."""
 
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 from lib.results import tables
+from lib.results.cells import Marks, choose
 from lib.results.plots import INK, PAGE
 from lib.systems import BASELINES, ROWS, SUBMITTED
 
@@ -20,28 +23,36 @@ _MARKS = {
 }
 
 
-def table_figure(evaluation, number, protocol="all", rule="paper", beside_paper=False):
+def table_figure(
+    evaluation: pd.DataFrame,
+    number: int,
+    protocol: str = "all",
+    rule: str = "paper",
+    beside_paper: bool = False,
+    left_out: pd.DataFrame | None = None,
+) -> Figure:
     """One of Tables 2–4 as a picture: a panel a machine, a line a row, points with 95 % intervals.
 
     Args:
         evaluation: as `ensembles.evaluate`. number: 2, 3 or 4. protocol, rule: which variant.
-        beside_paper: whether to add the paper's values, as `tables.beside`.
+        beside_paper: whether to add the paper's values, as `tables.beside`. left_out: as `tables.layout`.
     """
-    chosen, machines = tables.choose(evaluation, number, protocol, rule)
+    chosen, machines = choose(evaluation, number, protocol, rule)
     rows, panels = [row for row in ROWS if row in set(chosen["system"])], [*machines, "overall"]
     paper = tables.beside(number, rule, machines) if beside_paper else None
-    marked = tables.gaps(chosen)
+    marks = Marks.of(evaluation, number, protocol, rule, left_out)
     columns = min(PANELS, len(panels))
     lines = -(-len(panels) // columns)
     size = (PAGE, lines * (0.55 + 0.15 * len(rows)) + 0.5)
     figure, axes = plt.subplots(lines, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
     for axis, machine in zip(axes.flat, panels, strict=False):
-        _panel(axis, chosen[chosen["machine"] == machine], rows, marked)
+        _panel(axis, chosen[chosen["machine"] == machine], rows, marks)
         if paper is not None and machine in paper:
             known = [row for row in rows if row in paper.index]
             height = np.array([rows.index(row) for row in known]) + 0.3
             axis.plot(paper.loc[known, machine], height, ls="", **_MARKS["paper"])
-        axis.set_title(machine, fontsize=7, fontweight="bold" if machine == "overall" else "normal")
+        mark = " §" if machine in marks.single or (marks.single and machine == "overall") else ""
+        axis.set_title(machine + mark, fontsize=7, fontweight="bold" if machine == "overall" else "normal")
     for axis in axes.flat[len(panels) :]:
         axis.remove()
     _finish(figure, axes, panels, rows, f"Table {number}: {LABELS[number]} [%], {rule} rule, detectors: {protocol}")
@@ -49,19 +60,20 @@ def table_figure(evaluation, number, protocol="all", rule="paper", beside_paper=
     handles.append(plt.Line2D([], [], color="#111111", lw=0.9, label="95 % interval"))
     if paper is not None and len(paper.index.intersection(rows)):
         handles.append(plt.Line2D([], [], ls="", label="the paper's value", **_MARKS["paper"]))
-    figure.legend(handles=handles, frameon=False, ncols=5, loc="outside upper right", fontsize=7)
+    if marks.single:
+        handles.append(plt.Line2D([], [], ls="", label="§ one domain"))
+    figure.legend(handles=handles, frameon=False, ncols=6, loc="outside upper right", fontsize=7)
     return _settled(figure)
 
 
-def _panel(axis, own, rows, marked):
-    """One machine's rows, those in `marked` with the mark that the table has."""
+def _panel(axis, own, rows, marks):
+    """One machine's rows, each with the marks that the table has."""
     for row in own[own["value"].notna()].itertuples():
         height = rows.index(row.system)
         if not np.isnan(row.low):
             axis.plot([row.low, row.high], [height, height], color="#111111", lw=0.9)
         axis.plot(row.value, height, **_MARKS[_kind(row.system)])
-        if (row.system, row.machine) in marked:
-            mark = "‡" if row.machine == "overall" else "†"
+        if mark := marks.of_cell(row.system, row.machine).strip("§"):  # that one stands behind the machine's name
             axis.annotate(mark, (np.nanmax([row.value, row.high]), height), (2, -1), textcoords="offset points",
                           fontsize=6, va="center")  # fmt: skip
     axis.axvline(50, color=GREY, lw=0.8, ls=":", zorder=0)
@@ -82,11 +94,11 @@ def _kind(row):
     return "baseline" if row in BASELINES else "ensemble" if row in SUBMITTED else "system"
 
 
-def ranking_figure(ranking):
+def ranking_figure(ranking: pd.DataFrame) -> Figure:
     """Overall score of each detector, best first; a panel a system of several detectors.
 
     Args:
-        ranking: as `ensembles.rank_detectors`. Filled points are in `top20`.
+        ranking: as `ranking.rank_detectors`. Filled points are in `top20`.
     """
     ranking = ranking[ranking["overall"].notna()]
     counts = ranking.groupby("system")["detector"].transform("size")
@@ -119,7 +131,7 @@ def ranking_figure(ranking):
     return _settled(figure)
 
 
-def effects_figure(effects):
+def effects_figure(effects: pd.DataFrame) -> Figure:
     """Forest of `effects.evaluate`: the overall difference with its 95 % interval, and a tick for each machine's."""
     names = [name for name in SCORE_NAMES if name in set(effects["score"])]
     pairs = list(effects.groupby(["effect", "system"], sort=False).groups)

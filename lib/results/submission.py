@@ -4,17 +4,20 @@ The official evaluator aligns a file's rows with the test clips by sorted order,
 would be judged wrongly in silence: it is refused, not written.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
 from lib.detection.metrics import decision_scores
 from lib.detection.scoring import decision_threshold
-from lib.paths import whole_file, write_text
+from lib.paths import Run, whole_file, write_text
+from lib.recordings.dcase import Dataset
 
 KINDS = ("anomaly_score", "decision_result")
 
 
-def decisions(rows, quantile):
+def decisions(rows: pd.DataFrame, quantile: float) -> pd.DataFrame:
     """Threshold and decisions of each row and machine (protocol `all`), and their quality where labels are known.
 
     Args:
@@ -36,7 +39,7 @@ def decisions(rows, quantile):
     return pd.DataFrame(found, columns=columns)
 
 
-def export(rows, dataset, run, team, quantile):
+def export(rows: pd.DataFrame, dataset: Dataset, run: Run, team: str, quantile: float) -> tuple[list[Path], list[str]]:
     """Write the files of every row and machine; a refused one stops no other. Files that an earlier call left go.
 
     Args:
@@ -68,7 +71,7 @@ def export(rows, dataset, run, team, quantile):
     return written, refusals
 
 
-def submission(clips, index, quantile):
+def submission(clips: pd.DataFrame, index: pd.DataFrame, quantile: float) -> dict[tuple[str, str], str]:
     """The texts of one row's files on one machine.
 
     Args:

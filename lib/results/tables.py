@@ -5,24 +5,23 @@ harmonic mean of AUCs and pAUC; each under both rules and both protocols, in per
 over several seeds, mean (sd). The paper's systems and ensembles follow the paper rule, its baselines the official one.
 """
 
-import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from lib.paths import write_text
-from lib.recordings.dcase import paper_order
+from lib.results.cells import TABLES, Marks, choose
+from lib.results.tables_text import MADE_OF, latex, markdown
 from lib.systems import BASELINES, DEVELOPMENT_MACHINES, ROWS, SUBMITTED, SYSTEMS
 
-TABLES = {2: "auc_source", 3: "auc_target", 4: "hmean"}
 CAPTIONS = {
     1: "Summary of the systems. * Serial-OE (Sec. 2) is no row of the paper's table.",
     2: "Evaluation results in the source domain: AUC [%]; hmean is over machines.",
     3: "Evaluation results in the target domain: AUC [%]; hmean is over machines.",
     4: "Harmonic mean of AUC and pAUC [%]; overall is over machines, domains and pAUC.",
 }
-MADE_OF = "inlier models or systems used for ensemble"  # second column of Tables 2–4
 PAPER_FILE = Path(__file__).with_name("paper_tables.csv")
 _LOSSES = {  # in the paper's notation (Table 1)
     ("machine",): r"$\mathcal{L}_{\mathrm{machine}}$",
@@ -35,7 +34,7 @@ _LOSSES = {  # in the paper's notation (Table 1)
 _INVARIANT = {"": "Not applicable", "standard": "Not applied", "invariant": "Applied"}
 
 
-def summary():
+def summary() -> pd.DataFrame:
     """Table 1 as a DataFrame of text: each system, its loss, what models domain invariance, and its detectors."""
     return pd.DataFrame(
         {
@@ -48,13 +47,13 @@ def summary():
     )
 
 
-def paper_tables():
+def paper_tables() -> dict[int, pd.DataFrame]:
     """The paper's Tables 2–4 as {number: DataFrame indexed by system}."""
     table = pd.read_csv(PAPER_FILE)
     return {number: rows.drop(columns="table").set_index("system") for number, rows in table.groupby("table")}
 
 
-def beside(number, rule, machines):
+def beside(number: int, rule: str, machines: Iterable[str]) -> pd.DataFrame:
     """The paper's values that may stand beside a run's, in percent.
 
     Args:
@@ -71,58 +70,29 @@ def beside(number, rule, machines):
     return paper[columns] if columns else paper[:0]
 
 
-def choose(evaluation, number, protocol, rule):
-    """The rows of `evaluate` that one of Tables 2–4 shows, and its machines in the paper's order."""
-    chosen = evaluation[
-        (evaluation["score"] == TABLES[number]) & (evaluation["protocol"] == protocol) & (evaluation["rule"] == rule)
-    ]
-    return chosen, paper_order(set(chosen["machine"]) - {"overall"})
-
-
-def gaps(chosen):
-    """What is missing behind a cell.
-
-    Args:
-        chosen: as `choose`.
-
-    Returns:
-        {(row, machine): systems that an ensemble lacks there} and {(row, "overall"): machines that other rows have and
-        this one lacks}, each a list in the order of the tables; a seed less than the row has is missing, too.
-    """
-    seeds = chosen[chosen["value"].notna()].pivot(index="system", columns="machine", values="seeds").fillna(0)
-    seeds = seeds.assign(overall=seeds.get("overall", 0))
-    found = {}
-    for row in seeds.index:
-        members = SUBMITTED[row][0] if row in SUBMITTED else ()
-        for machine in paper_order(set(seeds.columns) - {"overall"}):
-            here = seeds.loc[row, machine]
-            lacking = [m for m in members if here and (m not in seeds.index or seeds.loc[m, machine] < here)]
-            if lacking:
-                found[row, machine] = lacking
-            if here < seeds.loc[row, "overall"]:
-                found.setdefault((row, "overall"), []).append(machine)
-    return found
-
-
-def layout(evaluation, number, protocol, rule, beside_paper):
+def layout(
+    evaluation: pd.DataFrame, number: int, protocol: str, rule: str, beside_paper: bool, left_out=None
+) -> pd.DataFrame:
     """One of Tables 2–4 in the paper's layout.
 
     Args:
         evaluation: as `ensembles.evaluate`. number: 2, 3 or 4. protocol, rule: which variant.
-        beside_paper: whether to add the paper's row below each, as `beside`.
+        beside_paper: whether to add the paper's row below each, as `beside`. left_out: as `collected.Collected` has it.
 
     Returns:
         DataFrame of text, one row a system, indexed by (system, whose): "ours" or "paper". "–" stands where there is no
-        value, † and ‡ where `gaps` has something to say (`caption` says it).
+        value, and behind a cell what `cells.Marks` has to say (`caption` says it).
     """
     chosen, machines = choose(evaluation, number, protocol, rule)
-    columns, missing = [*machines, "overall"], gaps(chosen)
+    columns, marks = [*machines, "overall"], Marks.of(evaluation, number, protocol, rule, left_out)
     paper, rows = beside(number, rule, machines), {}
     values = chosen.set_index(["system", "machine"])[["value", "low", "high", "sd"]].to_dict("split")
     values = dict(zip(values["index"], values["data"], strict=True))
     for system in [s for s in ROWS if s in set(chosen["system"])]:
-        words, own = {MADE_OF: made_of(system)}, [m for m in columns if (system, m) in values]
-        rows[system, "ours"] = words | {m: format_value(*values[system, m], _mark(system, m, missing)) for m in own}
+        words = {MADE_OF: made_of(system)}
+        rows[system, "ours"] = words | {
+            m: format_value(*values.get((system, m), [np.nan] * 4), marks.of_cell(system, m)) for m in columns
+        }
         if beside_paper and system in paper.index:
             rows[system, "paper"] = words | {m: f"{paper.loc[system, m]:.2f}" for m in paper.columns}
     table = pd.DataFrame.from_dict(rows, orient="index").reindex(columns=[MADE_OF, *columns]).fillna("–")
@@ -130,46 +100,36 @@ def layout(evaluation, number, protocol, rule, beside_paper):
     return table.rename(columns={"overall": "hmean" if number < 4 else "overall"})
 
 
-def made_of(row):
+def made_of(row: str) -> str:
     """The paper's words for a row's inlier models or systems; "" for a baseline."""
     return SYSTEMS[row].inlier_models if row in SYSTEMS else SUBMITTED[row][1] if row in SUBMITTED else ""
 
 
-def _mark(row, machine, missing):
-    return ("‡" if machine == "overall" else "†") if (row, machine) in missing else ""
+def format_value(value: float, low: float, high: float, sd: float, mark: str = "") -> str:
+    """A cell's text: the value, `(sd)` over seeds where there are several, the interval; `mark` behind the value.
 
-
-def format_value(value, low, high, sd, mark=""):
-    """`54.61 [49.2, 60.1]`, with `(sd)` over seeds where there are several; `mark` behind the value."""
+    >>> format_value(54.61, 49.2, 60.1, 1.5, "†"), format_value(float("nan"), 0, 0, 0, "§")
+    ('54.61† (1.50) [49.2, 60.1]', '–§')
+    """
     if np.isnan(value):
-        return "–"
+        return f"–{mark}"
     spread = "" if np.isnan(sd) else f" ({sd:.2f})"
     return f"{value:.2f}{mark}{spread}" + ("" if np.isnan(low) else f" [{low:.1f}, {high:.1f}]")
 
 
-def caption(evaluation, number, protocol, rule):
+def caption(evaluation: pd.DataFrame, number: int, protocol: str, rule: str, left_out=None) -> str:
     """What a table shows, and what its marks mean."""
-    chosen, machines = choose(evaluation, number, protocol, rule)
-    missing, lacks = gaps(chosen), []
-    for machine in machines:
-        names = {name for (_, m), names in missing.items() if m == machine for name in names}
-        lacks += [f"{machine} has no {', '.join(s for s in ROWS if s in names)}"] if names else []
-    few = {}
-    for row in [row for row in ROWS if (row, "overall") in missing]:
-        few.setdefault(", ".join(missing[row, "overall"]), []).append(row)
-    text = f"{CAPTIONS[number]} Detectors: {protocol}; {rule} rule."
-    text += f" † mean of the systems that the machine has: {'; '.join(lacks)}." if lacks else ""
-    few = [f"without {machines}: {', '.join(rows)}" for machines, rows in few.items()]
-    return text + (f" ‡ over fewer machines, {'; '.join(few)}." if few else "")
+    marks = Marks.of(evaluation, number, protocol, rule, left_out)
+    return f"{CAPTIONS[number]} Detectors: {protocol}; {rule} rule.{marks.words()}"
 
 
-def page(evaluation, number, protocol, rule, beside_paper):
+def page(evaluation: pd.DataFrame, number: int, protocol: str, rule: str, beside_paper: bool, left_out=None) -> str:
     """One of Tables 2–4 with its caption in Markdown; arguments as `layout`."""
-    table = layout(evaluation, number, protocol, rule, beside_paper).reset_index()
-    return f"**Table {number}.** {caption(evaluation, number, protocol, rule)}\n\n{markdown(table)}\n"
+    table = layout(evaluation, number, protocol, rule, beside_paper, left_out).reset_index()
+    return f"**Table {number}.** {caption(evaluation, number, protocol, rule, left_out)}\n\n{markdown(table)}\n"
 
 
-def write_tables(evaluation, folder, beside_paper):
+def write_tables(evaluation: pd.DataFrame, folder: Path, beside_paper: bool, left_out=None) -> list[Path]:
     """Write Table 1 and Tables 2–4, every protocol and rule, as CSV, Markdown and LaTeX; returns the written paths."""
     written = {}
 
@@ -182,47 +142,8 @@ def write_tables(evaluation, folder, beside_paper):
     for protocol, rule in evaluation[["protocol", "rule"]].drop_duplicates().itertuples(index=False):
         for number in TABLES:
             which = evaluation, number, protocol, rule
-            add(f"table{number}_{protocol}_{rule}", layout(*which, beside_paper).reset_index(), caption(*which))
+            table, words = layout(*which, beside_paper, left_out), caption(*which, left_out)
+            add(f"table{number}_{protocol}_{rule}", table.reset_index(), words)
     for path, text in written.items():
         write_text(path, text)
     return list(written)
-
-
-def markdown(table):
-    """A table's text as Markdown; intervals stand below their values, a paper's row without its words."""
-    table = _sparse(table).replace({r" \[": "<br>["}, regex=True)
-    lines = [table.columns, ["---"] * len(table.columns), *table.itertuples(index=False)]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
-
-
-def latex(table, words):
-    """A table's text as LaTeX, laid out as `markdown`; it needs booktabs and, with many columns, graphicx."""
-    lines, wide = [], len(table.columns) > 5
-    for cells in _sparse(table).itertuples(index=False):
-        pairs = [re.fullmatch(r"(.*?)(?: (\[.*\]))?", cell).groups("") for cell in cells]
-        lines.append(r"\addlinespace" if wide and lines and cells[0] else "")
-        lines += [" & ".join(map(_escape, part)) + r" \\" for part in zip(*pairs, strict=True) if any(part)]
-    header = list(_sparse(table).columns)
-    return "\n".join([
-        r"\begin{table*}", r"\centering", rf"\caption{{{_escape(words)}}}",
-        r"\resizebox{\textwidth}{!}{%" if wide else "{%", rf"\begin{{tabular}}{{{'l' * len(header)}}}", r"\toprule",
-        " & ".join(map(_escape, header)) + r" \\", r"\midrule", *filter(None, lines),
-        r"\bottomrule", r"\end{tabular}}", r"\end{table*}", "",
-    ])  # fmt: skip
-
-
-def _sparse(table):
-    """Without the words that a paper's row repeats, and without `whose` where all rows are ours."""
-    if "whose" not in table:
-        return table
-    if (table["whose"] == "ours").all():
-        return table.drop(columns="whose")
-    paper = table["whose"] == "paper"
-    return table.assign(**{name: table[name].mask(paper, "") for name in ("system", MADE_OF)})
-
-
-def _escape(text):
-    if "$" in text:  # a formula
-        return text
-    signs = {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "–": "--", "†": r"$\dagger$", "‡": r"$\ddagger$"}
-    return "".join(signs.get(sign, sign) for sign in text)

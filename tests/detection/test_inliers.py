@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 from sklearn.covariance import ledoit_wolf
+from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 
 from lib.detection.inliers import GMM, KNN, Whitening
+from lib.settings import Inliers
 
 
 @pytest.fixture
@@ -90,3 +92,94 @@ def test_detectors_outlive_their_process(family, tmp_path):
     for name, scores in restored.score(queries).items():
         assert np.allclose(scores, expected[name], rtol=1e-4, atol=1e-3)
     assert restored.rank == fitted.rank
+
+
+def clusters(seed=0):
+    """Three clusters of 30, 60 and 150 vectors in 4 dimensions: a mixture's weights differ."""
+    rng = np.random.default_rng(seed)
+    centres = np.array([[6.0, 0, 0, 0], [-6, 0, 0, 0], [0, 6, 0, 0]])
+    return np.concatenate([c + rng.standard_normal((n, 4)) for c, n in zip(centres, (30, 60, 150), strict=True)])
+
+
+def test_gmm_is_sklearns_mixture_of_the_rotated_and_scaled_vectors():
+    """Weights and all: against `score_samples`, whose weights of this mixture are 1/8, 1/4 and 5/8."""
+    fit, queries = clusters(), clusters(1)[::7]
+    gmm = GMM((1, 3), variance=1.0, reg_covar=0.01, seed=5).fit(fit)
+    reduced, asked = ((v - fit.mean(axis=0)) @ gmm.axes for v in (fit, queries))
+    for components in (1, 3):
+        reference = GaussianMixture(components, reg_covar=0.01, random_state=5).fit(reduced)
+        assert np.allclose(gmm.score(queries)[f"GMM-{components}"], -reference.score_samples(asked), atol=1e-4)
+    assert np.allclose(sorted(gmm.mixtures[3][0]), [0.125, 0.25, 0.625], atol=0.01)
+
+
+def test_gmm_axes_keep_the_variance_asked_for_at_mean_variance_one():
+    """Variances 6, 3, 1 (and 0): 0.6 is one axis' share, 0.9 two axes'; the mean variance of what is kept is 1."""
+    rng = np.random.default_rng(0)
+    base = rng.standard_normal((4000, 4))
+    base = (base - base.mean(axis=0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(base, rowvar=False))).T
+    fit = base * np.sqrt([1.0, 6, 0, 3])
+    for variance, rank in ((0.5, 1), (0.61, 2), (0.89, 2), (0.91, 3), (1.0, 3)):
+        gmm = GMM((1,), variance=variance).fit(fit + 7)
+        assert gmm.rank == rank or (variance == 1.0 and gmm.rank in (3, 4)), variance
+        reduced = (fit + 7 - gmm.mean) @ gmm.axes
+        assert np.allclose(reduced.mean(axis=0), 0, atol=1e-9)
+        assert np.var(reduced, axis=0, ddof=1).mean() == pytest.approx(1)
+        assert np.var(reduced[:, 0]) >= np.var(reduced[:, -1])
+
+
+def test_the_seed_begins_the_mixture():
+    fit = np.random.default_rng(0).random((200, 3))
+    same, other = (GMM((9,), reg_covar=1e-3, seed=seed).fit(fit).score(fit)["GMM-9"] for seed in (1, 2))
+    again = GMM((9,), reg_covar=1e-3, seed=1).fit(fit).score(fit)["GMM-9"]
+    assert np.array_equal(same, again) and not np.allclose(same, other)
+
+
+def test_settings_reach_the_detectors():
+    inliers = Inliers(gmm_components=(2, 3), knn_neighbours=(5,), gmm_variance=0.7, gmm_reg_covar=0.3)
+    gmm, knn = GMM.from_settings(inliers, 11), KNN.from_settings(inliers, 11)
+    assert (gmm.components, gmm.variance, gmm.reg_covar, gmm.seed) == ((2, 3), 0.7, 0.3, 11)
+    assert knn.neighbours == (5,) and (KNN().neighbours, GMM().components) == ((1, 2, 4, 16, 32),) * 2
+    assert (GMM().variance, GMM().reg_covar, GMM().seed) == (0.99, 1.0, 0)
+
+
+def test_reg_covar_widens_the_components():
+    fit = degenerate(60)
+    narrow, wide = (GMM((1,), reg_covar=r).fit(fit).mixtures[1][2][0] for r in (0.1, 1.0))
+    assert (np.diag(narrow) > np.diag(wide)).all()
+
+
+def test_knn_is_the_mean_of_the_nearest_in_rising_order():
+    """One dimension, by hand: whitening divides by the deviation; neighbours of 0 are 1, −2 and 4 away."""
+    fit = np.array([[1.0], [-2.0], [4.0], [40.0]])
+    knn = KNN((1, 2, 3, 4)).fit(fit)
+    unit = abs(knn.matrix[0, 0])
+    found = {name: value[0] / unit for name, value in knn.score(np.zeros((1, 1))).items()}
+    assert found == pytest.approx({"KNN-1": 1, "KNN-2": 1.5, "KNN-3": 7 / 3, "KNN-4": 47 / 4})
+    assert 1 / unit**2 == pytest.approx(ledoit_wolf(fit)[0][0, 0])
+
+
+def test_many_queries_are_scored_in_pieces(monkeypatch):
+    knn, queries = KNN((1, 4)).fit(degenerate(40)), degenerate(11, seed=1)
+    whole = knn.score(queries)
+    monkeypatch.setattr("lib.detection.inliers.QUERIES", 4)
+    for name, values in knn.score(queries).items():
+        assert np.allclose(values, whole[name], rtol=1e-12) and values.shape == (11,)
+
+
+def test_the_eigenvalue_floor_bounds_dead_directions():
+    """A direction without variance is stretched as if it had 1e-9 of the largest variance, no more."""
+    fit = np.random.default_rng(0).standard_normal((4000, 3)) * [1.0, 1.0, 0.0]
+    whitening = Whitening().fit(fit)
+    values = 1 / np.square(np.linalg.norm(whitening.matrix, axis=0))
+    assert values.max() == pytest.approx(1, rel=0.1) and values.min() >= 0.99e-9 * values.max()
+    assert Whitening().fit(np.random.default_rng(0).standard_normal((40, 3))).rank == 3
+
+
+def test_the_smallest_fit_sets():
+    """Two segments make a GMM of one component; one makes none; components need twice as many segments."""
+    rng = np.random.default_rng(0)
+    assert list(GMM((1, 2)).fit(rng.standard_normal((2, 3))).score(np.zeros((1, 3)))) == ["GMM-1"]
+    assert list(GMM((1, 2, 3)).fit(rng.standard_normal((4, 3))).score(np.zeros((1, 3)))) == ["GMM-1", "GMM-2"]
+    with pytest.raises(ValueError, match="1 segment to fit a GMM on, at least 2 needed; record more or longer clips"):
+        GMM((1,)).fit(rng.standard_normal((1, 3)))
+    assert list(KNN((1, 5)).fit(rng.standard_normal((5, 3))).score(np.zeros((1, 3)))) == ["KNN-1", "KNN-5"]

@@ -1,39 +1,44 @@
-import json
+"""From segment scores to clip scores, their standardisation, decisions."""
+
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import gamma
+from scored import embeddings
 from sklearn.metrics import roc_auc_score
 
-from lib.detection import detectors, scoring
-from lib.network.embeddings import Embeddings, concatenate
+from lib.detection import scoring
+from lib.network.embeddings import concatenate
 from lib.network.frontend import column_weights, highpass, highpassed_power, power_weights, segment_starts
 from lib.settings import Inliers
 
 INLIERS = Inliers(gmm_components=(1, 2), knn_neighbours=(1, 2))
 
 
-def embeddings(part, domain, label, clips, shift=0.0, seed=0, segments=3, d=6):
-    rng = np.random.default_rng(seed)
-    n = clips * segments
-    table = pd.DataFrame({"stem": [f"{part}{domain}{label}{i:03d}" for i in range(clips)], "part": part,
-                          "domain": domain, "label": label, "attributes": "{}", "partner": ""})  # fmt: skip
-    vectors = rng.standard_normal((n, d)).astype(np.float32) + shift
-    return Embeddings(vectors, np.repeat(np.arange(clips), segments), np.full(n, 1 / segments), table)
+def flow_table(part, label, clips, shift=0.0, seed=0, segments=2, height=3, width=4):
+    """Clips with score maps, as the joint training leaves them."""
+    rng, n = np.random.default_rng(seed), clips * segments
+    table = embeddings(part, "source", label, clips, segments=segments)
+    columns = rng.random((n, width))
+    owner = np.repeat(np.arange(clips), segments)
+    columns /= np.bincount(owner, columns.sum(axis=1))[owner][:, None]
+    maps = (rng.standard_normal((n, height, width)) + shift + 100).astype(np.float32)
+    return replace(table, maps=maps, columns=columns)
 
 
-@pytest.fixture
-def machine():
-    """A machine whose anomalies are shifted, with 12 held-out clips and pseudo-target clips."""
-    return concatenate([
-        embeddings("train", "source", "normal", 40, seed=1), embeddings("train", "target", "normal", 6, 0.5, seed=2),
-        embeddings("pseudo_target", "source", "normal", 40, 0.2, seed=3),
-        embeddings("validation", "source", "normal", 12, seed=4),
-        embeddings("test", "source", "normal", 15, seed=5), embeddings("test", "source", "anomaly", 15, 1.5, seed=6),
-        embeddings("test", "target", "normal", 15, 0.5, seed=7), embeddings("test", "target", "anomaly", 15, 1.5, seed=8),
-    ])  # fmt: skip
+def event_clip(anomalous, rng, width=5, segment=16000):
+    """A clip whose first half is a quiet hall and whose second half is the machine, and its (segments, width) scores.
+
+    Without an event the detector says anything; with one it sees the fault.
+    """
+    sound = 30 * rng.standard_normal(64000)
+    sound[32000:] += 3000 * rng.standard_normal(32000)
+    starts = segment_starts(64000, segment, 0.5)
+    heard = starts[:, None] + np.arange(width) * segment // width >= 32000
+    blind, seeing = rng.normal(0, 5, heard.shape), rng.normal(0, 0.5, heard.shape) + 0.8 * anomalous
+    return sound, starts, np.where(heard, seeing, blind)
 
 
 def test_clip_scores_aggregate_segments_of_mixed_lengths():
@@ -43,56 +48,6 @@ def test_clip_scores_aggregate_segments_of_mixed_lengths():
     assert scoring.clip_scores(segments, clip, weights).tolist() == [1.5, 30]
     with pytest.raises(ValueError, match=r"sum to 1; found 0\.9"):
         scoring.clip_scores(segments, clip, weights * 0.9)
-
-
-def test_fit_sets(machine):
-    fitted = machine.part("train", "pseudo_target")
-    sizes = {name: len(vectors) for name, vectors in detectors.fit_sets(fitted).items()}
-    assert sizes == {"source": 120, "pseudo_target": 240, "source+target": 138}
-    assert len(detectors.fit_sets(fitted, "alone")["pseudo_target"]) == 120
-    assert list(detectors.fit_sets(embeddings("train", "source", "normal", 4))) == ["source"]
-
-
-def test_calibration_clips_are_unseen_and_standardised(machine):
-    scored = detectors.score_machine(machine, ("GMM", "KNN"), INLIERS, seed=0)
-    assert scored.calibration == "12 validation clips"
-    calibration = scored.scores[scored.scores["part"] == "calibration"]
-    by_detector = calibration.groupby(["detector", "fit_set", "aggregator"])["standardized"]
-    assert len(by_detector) == 4 * 3 * 2
-    assert np.allclose(by_detector.mean(), 0) and np.allclose(by_detector.std(ddof=0), 1)
-    test = scored.scores[scored.scores["part"] == "test"]
-    assert test.groupby("label")["standardized"].mean()["anomaly"] > 2
-    assert (calibration["score"] > 0)[calibration["detector"] == "KNN-1"].all()
-
-
-def test_few_held_out_clips_are_replaced_by_folds(machine):
-    scored = detectors.score_machine(machine.part("train", "pseudo_target", "test"), ("KNN",), INLIERS, seed=0)
-    assert scored.calibration == "5 folds over the training clips"
-    calibration = scored.scores[scored.scores["part"] == "calibration"]
-    assert set(calibration["clip"]) == set(machine.part("train").clips["stem"])
-    assert (calibration.loc[calibration["detector"] == "KNN-1", "score"] > 0.1).all()  # fitted clips would give 0
-
-
-def test_folds_keep_mixtures_of_a_clip_from_what_scores_it(machine, monkeypatch):
-    """A mixed clip may stand in no fit set that scores its source clip or its target clip."""
-    targets = machine.part("train").clips.query("domain == 'target'")["stem"].tolist()
-    mixed = machine.clips["part"] == "pseudo_target"
-    clips = machine.clips.assign(partner=np.where(mixed, np.resize(targets, len(mixed)), ""))
-    clips.loc[mixed, "stem"] = clips.loc[clips["part"].eq("train") & clips["domain"].eq("source"), "stem"].to_numpy()
-    fitted = Embeddings(machine.vectors, machine.clip, machine.weight, clips).part("train", "pseudo_target")
-    heard, scored = [], []
-    monkeypatch.setattr(detectors, "fit_detectors", lambda e, *_: heard.append(e.clips))
-    monkeypatch.setattr(detectors, "score_clips", lambda _, e: scored.append(set(e.clips["stem"])) or e.clips)
-    _, folds = detectors._cross_scores(fitted, ("KNN",), INLIERS, 0)
-    assert folds == 5 and set.union(*scored) == set(machine.part("train").clips["stem"])
-    for fit, held in zip(heard, scored, strict=True):
-        assert not held & (set(fit["stem"]) | set(fit["partner"])) and (fit["part"] == "pseudo_target").any()
-
-
-def test_nothing_left_to_score_with_is_said(machine):
-    silent = replace(machine, vectors=np.zeros_like(machine.vectors))
-    with pytest.raises(ValueError, match="no detector is left; are the clips silent"):
-        detectors.score_machine(silent, ("KNN",), INLIERS, seed=0)
 
 
 def test_a_flow_that_tells_nothing_apart_is_dropped_and_said(capsys):
@@ -108,18 +63,6 @@ def test_a_detector_that_misses_calibration_clips_is_dropped(capsys):
     assert "A on source (plain) could not score all calibration clips" in capsys.readouterr().out
 
 
-def test_all_training_clips_can_be_fitted_on(machine):
-    scored = detectors.score_machine(machine, ("KNN",), INLIERS.model_copy(update={"fit_on": "all"}), seed=0)
-    assert scored.calibration == "5 folds over the training clips"
-    assert len(scored.detectors["KNN", "source"].references) == 3 * (40 + 12)
-
-
-def test_calibration_by_the_test_clips(machine):
-    inliers = INLIERS.model_copy(update={"calibration": "test"})
-    test = detectors.score_machine(machine, ("KNN",), inliers, seed=0).scores.query("part == 'test'")
-    assert np.allclose(test.groupby(["detector", "fit_set", "aggregator"])["standardized"].mean(), 0)
-
-
 def test_a_detector_without_spread_is_dropped(capsys):
     rows = pd.DataFrame({"detector": ["A"] * 4 + ["B"] * 4, "fit_set": "source", "aggregator": "plain",
                          "part": ["calibration", "calibration", "test", "test"] * 2, "clip": list("wxyz") * 2, "score": [1.0, 1, 5, 6, 1, 2, 5, 6]})  # fmt: skip
@@ -127,32 +70,11 @@ def test_a_detector_without_spread_is_dropped(capsys):
     assert set(kept["detector"]) == {"B"} and "A on source" in capsys.readouterr().out
 
 
-def test_saved_detectors_score_the_same(machine, tmp_path):
-    scored = detectors.score_machine(machine, ("GMM", "KNN"), INLIERS, seed=0)
-    detectors.save_detectors(tmp_path, scored, {"machine": "fan"})
-    again = detectors.score_clips(detectors.load_detectors(tmp_path), machine.part("test"))
-    merged = scored.scores.query("part == 'test'").merge(again, on=["detector", "fit_set", "aggregator", "clip"])
-    assert len(merged) == 12 * 2 * 60 and np.allclose(merged["score_x"], merged["score_y"], rtol=1e-4, atol=1e-3)
-    facts = json.loads((tmp_path / "detectors.json").read_text())
-    assert facts["machine"] == "fan" and len(facts["detectors"]) == 24 and facts["effective_rank"]["KNN|source"] == 6
-
-
 def test_threshold_is_the_gamma_quantile():
     scores = gamma.rvs(3, 0, 2, size=4000, random_state=0)
     threshold, fit = scoring.decision_threshold(scores)
     assert fit == "gamma" and threshold == pytest.approx(gamma.ppf(0.9, 3, 0, 2), rel=0.03)
     assert scoring.decision_threshold(np.full(20, 1.5)) == (1.5, "empirical")
-
-
-def flow_table(part, label, clips, shift=0.0, seed=0, segments=2, height=3, width=4):
-    """Clips with score maps, as the joint training leaves them."""
-    rng, n = np.random.default_rng(seed), clips * segments
-    table = embeddings(part, "source", label, clips, segments=segments)
-    columns = rng.random((n, width))
-    owner = np.repeat(np.arange(clips), segments)
-    columns /= np.bincount(owner, columns.sum(axis=1))[owner][:, None]
-    maps = (rng.standard_normal((n, height, width)) + shift + 100).astype(np.float32)
-    return replace(table, maps=maps, columns=columns)
 
 
 def test_flow_scores_are_the_mean_over_frequency_and_weighted_over_time():
@@ -187,19 +109,6 @@ def test_clip_map_averages_where_segments_overlap():
     assert scoring.clip_map(maps[:1], [0], 400, 300).shape == (2, 3)  # a clip shorter than a segment
 
 
-def event_clip(anomalous, rng, width=5, segment=16000):
-    """A clip whose first half is a quiet hall and whose second half is the machine, and its (segments, width) scores.
-
-    Without an event the detector says anything; with one it sees the fault.
-    """
-    sound = 30 * rng.standard_normal(64000)
-    sound[32000:] += 3000 * rng.standard_normal(32000)
-    starts = segment_starts(64000, segment, 0.5)
-    heard = starts[:, None] + np.arange(width) * segment // width >= 32000
-    blind, seeing = rng.normal(0, 5, heard.shape), rng.normal(0, 0.5, heard.shape) + 0.8 * anomalous
-    return sound, starts, np.where(heard, seeing, blind)
-
-
 def test_weighting_beats_the_plain_mean_where_the_beginning_has_no_event():
     """Sec. 3.2, for segments and for the columns of a score map."""
     rng, sections, labels = np.random.default_rng(0), highpass(4000, 3500, 16000), np.repeat([0, 1], 40)
@@ -216,6 +125,116 @@ def test_weighting_beats_the_plain_mean_where_the_beginning_has_no_event():
     assert area["plain"] < 0.8 and area["segments"] > area["plain"] + 0.1 and area["columns"] > 0.95, area
 
 
-def test_a_system_without_families_is_told_where_its_scores_are(machine):
-    with pytest.raises(ValueError, match="its flow scored the clips"):
-        detectors.score_machine(machine, (), INLIERS, seed=0)
+def table(part, values, detector="KNN-1"):
+    clips = [f"{part}{i}" for i in range(len(values))]
+    return pd.DataFrame({"part": part, "clip": clips, "score": values}).assign(
+        detector=detector, fit_set="source", aggregator="plain"
+    )
+
+
+def test_standardisation_is_by_the_calibration_clips_and_their_population_deviation():
+    """Calibration 1, 3, 5: mean 3, deviation √(8/3); the test clips, on another scale, do not count."""
+    scores = pd.concat([table("calibration", [1.0, 3, 5]), table("test", [11.0, 99])])
+    found = scoring.standardize(scores, "calibration")
+    unit = (8 / 3) ** 0.5
+    assert found["standardized"].tolist() == pytest.approx([-2 / unit, 0, 2 / unit, 8 / unit, 96 / unit])
+    assert found["mean"].eq(3).all() and np.allclose(found["deviation"], unit)
+    by_test = scoring.standardize(scores, "test")
+    assert by_test["standardized"].tolist()[3:] == [-1, 1] and by_test["mean"].eq(55).all()
+
+
+def test_each_detector_is_standardised_by_itself():
+    rows = [
+        table("calibration", [0.0, 2.0]),
+        table("calibration", [0.0, 20.0], "KNN-2"),
+        table("calibration", [0.0, 200.0]).assign(fit_set="x"),
+    ]
+    rows += [table("calibration", [0.0, 2000.0]).assign(aggregator="weighted")]
+    found = scoring.standardize(pd.concat(rows), "calibration")
+    assert found["standardized"].tolist() == [-1, 1] * 4
+
+
+def test_a_detector_with_a_score_that_is_not_finite_is_dropped_and_said(capsys):
+    rows = [
+        table("calibration", [0.0, 2.0]),
+        table("test", [np.inf]),
+        table("calibration", [0.0, 1.0], "KNN-2"),
+        table("test", [1.0], "KNN-2"),
+    ]
+    assert set(scoring.standardize(pd.concat(rows), "calibration")["detector"]) == {"KNN-2"}
+    assert "KNN-1 on source (plain) gives scores that are not finite" in capsys.readouterr().out
+
+
+def test_reference_part_follows_the_settings():
+    assert scoring.reference_part(INLIERS) == "calibration"
+    assert scoring.reference_part(INLIERS.model_copy(update={"calibration": "test"})) == "test"
+
+
+@pytest.mark.parametrize("quantile", [0.5, 0.9, 0.99])
+def test_the_decision_quantile_is_that_of_the_fitted_gamma(quantile):
+    """Location fixed at min − 0.01 deviations; shape and scale by maximum likelihood."""
+    scores = np.random.default_rng(0).normal(0, 2, 50)
+    fitted = gamma.fit(scores, floc=scores.min() - 0.01 * scores.std())
+    threshold, fit = scoring.decision_threshold(scores, quantile)
+    assert (threshold, fit) == (pytest.approx(gamma.ppf(quantile, *fitted)), "gamma")
+    assert scoring.decision_threshold(scores)[0] == pytest.approx(gamma.ppf(0.9, *fitted))
+
+
+def test_the_empirical_quantile_stands_in_where_no_gamma_fits(monkeypatch):
+    assert scoring.decision_threshold([3.0], 0.9) == (3.0, "empirical")
+    assert scoring.decision_threshold([0.0, 0.0], 0.9) == (0.0, "empirical")
+    assert scoring.decision_threshold(1e6 + np.array([0, 1e-8]), 0.5)[1] == "empirical"
+    for broken in (ValueError, RuntimeError, FloatingPointError):
+        with monkeypatch.context() as patch:
+            patch.setattr(scoring.gamma, "fit", lambda *_, error=broken, **__: (_ for _ in ()).throw(error))
+            assert scoring.decision_threshold(np.arange(11.0), 0.8) == (8.0, "empirical")
+    monkeypatch.setattr(scoring.gamma, "ppf", lambda *_: np.inf)
+    assert scoring.decision_threshold(np.arange(11.0), 0.8) == (8.0, "empirical")
+
+
+def test_flow_calibration_follows_the_settings():
+    """Held-out clips from the minimum on; with `fit_on` all, the training clips and them."""
+    parts = [flow_table("test", "normal", 5), flow_table("validation", "normal", 4), flow_table("train", "normal", 6)]
+    found = {}
+    for minimum, fit_on in ((4, "train"), (5, "train"), (4, "all")):
+        inliers = INLIERS.model_copy(update={"calibration_minimum": minimum, "fit_on": fit_on})
+        scores = scoring.flow_scores(concatenate(parts), inliers)
+        found[minimum, fit_on] = set(scores.loc[scores["part"] == "calibration", "clip"].str[:5])
+        assert set(scores["fit_set"]) == {""} and (scores["part"] == "test").sum() == 5 * 2
+    assert found == {(4, "train"): {"valid"}, (5, "train"): {"train"}, (4, "all"): {"train", "valid"}}
+    by_test = scoring.flow_scores(
+        concatenate(parts), INLIERS.model_copy(update={"calibration": "test", "calibration_minimum": 4})
+    )
+    assert np.allclose(by_test.query("part == 'test'").groupby("aggregator")["standardized"].mean(), 0)
+
+
+def clip_index(train=4, test=3):
+    rows = [("train", f"a{i}", "source", "normal") for i in range(train)] + [
+        ("test", f"t{i}", "target", "anomaly") for i in range(test)
+    ]
+    return pd.DataFrame(rows, columns=["split", "stem", "domain", "label"])
+
+
+def test_baseline_scores_are_calibrated_on_the_training_clips():
+    values = np.array([0.0, 2, 0, 2, 5, 6, 7])
+    found = scoring.baseline_scores({"MSE": values, "Mahalanobis": 10 * values}, clip_index(), INLIERS)
+    assert set(zip(found["system"], found["detector"], strict=True)) == {
+        ("Baseline (MSE)", "MSE"),
+        ("Baseline (Mahalanobis)", "Mahalanobis"),
+    }
+    for _, mode in found.groupby("system"):
+        assert mode["standardized"].tolist() == [-1, 1, -1, 1, 4, 5, 6]
+        assert mode["part"].tolist() == ["calibration"] * 4 + ["test"] * 3 and mode["clip"].tolist()[-1] == "t2"
+    facts = found[["parameter", "aggregator", "fit_set"]].drop_duplicates().values.tolist()
+    assert (
+        facts == [["all", "plain", ""]]
+        and found["domain"].tolist()[-1] == "target"
+        and found["label"].tolist()[-1] == "anomaly"
+    )
+
+
+def test_a_baseline_without_test_clips_or_spread_is_refused():
+    with pytest.raises(ValueError, match=r"no usable test clips to score; see problems\.csv"):
+        scoring.baseline_scores({"MSE": np.zeros(4), "Mahalanobis": np.zeros(4)}, clip_index(test=0), INLIERS)
+    with pytest.raises(ValueError, match="both modes score all clips the same; are the clips silent"):
+        scoring.baseline_scores({"MSE": np.zeros(7), "Mahalanobis": np.zeros(7)}, clip_index(), INLIERS)

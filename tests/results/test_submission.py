@@ -5,7 +5,8 @@ import csv
 import numpy as np
 import pandas as pd
 import pytest
-from test_ensembles import made, rows_of
+from makers import made
+from scored import rows_of
 
 from lib.recordings.dcase import Dataset
 from lib.results import submission
