@@ -75,6 +75,28 @@ def test_joint_classes_do_not_depend_on_the_order_of_keys_or_clips():
         assert labels.add_to(rows)["category"].tolist() == [{0: 1, 1: 0, 2: 1}[i] for i in rows.index]
 
 
+def test_rows_keep_their_index_and_lack_what_none_of_them_has():
+    """The first column of an index that was filtered is not 0; rows of other machines may have no attribute at all."""
+    joint, own = (
+        Labels.of(CAR, SYSTEMS[name], what, Settings())
+        for name, what in (("Serial-OE", "all"), ("SerialOE-DFlow", "spd"))
+    )
+    later = CAR.set_index(CAR.index + 40)[2:]
+    assert joint.add_to(later)["category"].tolist() == [0, 0, 3] and own.add_to(later)["category"].tolist() == [
+        2,
+        2,
+        -1,
+    ]
+    bare = clips({}, {"mic": "1"}).set_index(pd.Index([7, 9]))
+    assert own.add_to(bare)["category"].tolist() == [-1, -1] and own.add_to(bare)["position"].isna().all()
+
+
+def test_a_clip_that_lists_its_keys_otherwise_moves_no_class():
+    bearing = [{"vel": "2", "loc": "A"}, {"vel": "1", "loc": "B"}]
+    odd = clips(*bearing, {"mic": "1", "vel": "1", "loc": "C"})
+    assert Labels.of(odd, SYSTEMS["Serial-OE"], "all", Settings()).classes[-1] == "loc=A vel=2"
+
+
 def test_joint_classes_stand_in_the_order_of_the_names_keys():
     """vel before loc, as bearing's names say, although loc comes first in the alphabet."""
     bearing = clips({"vel": "2", "loc": "A"}, {"vel": "1", "loc": "B"}, {"vel": "1", "loc": "C"})

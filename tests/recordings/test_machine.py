@@ -1,6 +1,7 @@
 """What one target machine's model hears: its own clips, split and standardised, and the training clips of all others."""
 
 import hashlib
+import json
 
 import numpy as np
 import pytest
@@ -77,7 +78,7 @@ def test_parts_are_the_split_of_the_paper(bank, clips):
         expected[stem] = "validation"
     assert clips.own.set_index("stem")["part"].to_dict() == expected
     assert clips.own["part"].value_counts().to_dict() == {"train": 14, "test": 4, "validation": 5}
-    split = clips.facts()["split"]
+    split = json.loads(json.dumps(clips.facts()))["split"]
     assert {stem: part for part, stems in split.items() for stem in stems} == expected
 
 
@@ -111,6 +112,15 @@ def test_clips_of_unequal_length_count_by_their_samples(bank):
     sound = np.concatenate([np.full(300, 1000), np.full(100, 3000)]) / 32768
     assert found["mean"].tolist() == pytest.approx([sound.mean()] * 2)
     assert found["deviation"].tolist() == pytest.approx([sound.std()] * 2)
+
+
+def test_two_source_clips_are_enough(bank, monkeypatch):
+    own = bank.clips[(bank.clips["machine"] == "fan") & (bank.clips["split"] == "train")]
+    train = MachineClips.read(bank, "fan", Settings()).part("train", "source").index
+    monkeypatch.setattr(
+        bank, "clips", bank.clips.assign(usable=~bank.clips.index.isin(own.index.difference(train[:2])))
+    )
+    assert len(MachineClips.read(bank, "fan", Settings()).part("train")) == 2
 
 
 @pytest.mark.parametrize(
