@@ -6,6 +6,7 @@ from pathlib import Path
 from lib import paths
 from lib.console import Console, duration, shown
 from lib.graph import Graph
+from lib.recordings import audit
 from lib.recordings.plan import told
 
 
@@ -14,12 +15,14 @@ def first_lines(graph: Graph) -> Iterator[str]:
     bank, plan, run = graph.bank, graph.plan, graph.run
     paths.write_text(run.problems, bank.problems.to_csv(index=False, lineterminator="\n"))
     yield f"data       {shown(bank.dataset.root)}"
-    problems = bank.problems["machine"].value_counts()
+    problems = audit.summary(bank)
     for machine, clips in bank.clips.groupby("machine", sort=False):
         counts = ", ".join(f"{_counted(clips[clips['split'] == split])} {split}" for split in ("train", "test"))
-        said = f"{problems.get(machine, 0)} problems" if machine in problems else "no problems"
+        said = problems.pop(machine) or "no problems"
         role = "" if machine in plan.machines else "; heard by the others only" if plan.machines else ""
         yield f"  {machine}: {counts} clips used, {said}{role}"
+    for place, said in problems.items():  # folders of which no clip is left
+        yield f"  {place or 'the data root'}: {said}"
     if len(bank.problems):
         yield f"problems   {shown(run.problems)} names each file, what is wrong, the mend"
     for line in told(plan.left_out):
