@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib import pyplot as plt
 from sklearn.decomposition import PCA
 
-from lib.detection.metrics import machine_scores
+from lib.detection.metrics import machine_scores, one_domain
 from lib.paths import whole_file
 from lib.recordings.dcase import attribute_table
 
@@ -212,6 +212,7 @@ def score_distributions(scores, threshold=None):
 def roc_curves(scores):
     """ROC curve of each domain (its own normals and anomalies) and the range of pAUC; `scores` as above, test clips."""
     figure, axis = plt.subplots(figsize=(COLUMN, 2.6))
+    scores = scores.assign(domain=one_domain(scores["domain"]))
     for domain, style in zip(DOMAINS, ("-", "--"), strict=True):
         here = scores[scores["domain"] == domain]
         normal, anomaly = (np.sort(here.loc[here["label"] == label, "score"]) for label in LABELS)
@@ -226,17 +227,23 @@ def roc_curves(scores):
     axis.set(
         xlabel="false positive rate (grey: range of pAUC)", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1.01)
     )
-    axis.legend(frameon=False, loc="lower right")
+    if axis.get_legend_handles_labels()[1]:
+        axis.legend(frameon=False, loc="lower right")
     sns.despine(figure)
     return figure
 
 
 def detector_grid(table):
-    """Score of each detector on each fit set, in percent; `table` as `ensembles.evaluate_detectors`."""
+    """Score of each detector on each fit set, in percent; `table` as `ensembles.evaluate_detectors`.
+
+    A score that the machine does not have, the AUC of a domain that it lacks, has no panel.
+    """
+    table = table[table["value"].notna()]
     names = {"auc_source": "AUC source", "auc_target": "AUC target", "pauc": "pAUC", "hmean": "harmonic mean"}
+    names = {score: title for score, title in names.items() if score in set(table["score"])}
     fit_sets = list(dict.fromkeys(table["fit_set"]))
-    figure, axes = plt.subplots(1, len(names), figsize=(PAGE, 2.8), sharey=True)
-    for axis, (score, title) in zip(axes, names.items(), strict=True):
+    figure, axes = plt.subplots(1, len(names), figsize=(PAGE, 2.8), sharey=True, squeeze=False)
+    for axis, (score, title) in zip(axes[0], names.items(), strict=True):
         grid = table[table["score"] == score].pivot(index="detector", columns="fit_set", values="value")
         grid = grid.loc[list(dict.fromkeys(table["detector"])), fit_sets]
         sns.heatmap(grid, annot=True, fmt=".1f", cmap="vlag", center=50, vmin=20, vmax=80, cbar=False, ax=axis,
