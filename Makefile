@@ -19,7 +19,7 @@ demo: $(VENV)/ready
 
 run: $(VENV)/ready
 	@test -n "$(DATA)" || { echo 'usage: make run DATA=<folder> [PRESET=quick] [MACHINES="ToyCar valve"] [SEEDS="0 1"] [RUN=name]'; exit 2; }
-	$(BIN)/python -m lib.batch --data "$(DATA)" --preset "$(PRESET)" --machines="$(MACHINES)" --seeds="$(SEEDS)" --run="$(RUN)" $(if $(CORES),--cores $(CORES))
+	$(BIN)/python -m lib.batch --data="$(DATA)" --preset="$(PRESET)" --machines="$(MACHINES)" --seeds="$(SEEDS)" --run="$(RUN)" $(if $(CORES),--cores $(CORES))
 
 paper:
 	@$(MAKE) run PRESET=paper

@@ -75,13 +75,16 @@ def end_group(leader: psutil.Process) -> None:
     It is stopped at once; its notebooks are asked (SIGTERM) and have `GRACE` to end their kernels, which are groups of
     their own; what lives then is killed.
     """
-    with suppress(psutil.NoSuchProcess, ProcessLookupError):
+    family = []
+    with suppress(psutil.NoSuchProcess):
         leader.suspend()  # or it would start the next job for each that ends
         family = leader.children(recursive=True)
+    with suppress(ProcessLookupError):  # no more of its group are left
         os.killpg(leader.pid, signal.SIGTERM)
+    with suppress(psutil.NoSuchProcess):
         leader.kill()
-        _, living = psutil.wait_procs(family, GRACE)
-        _kill(living)
+    _, living = psutil.wait_procs(family, GRACE)
+    _kill(living)
 
 
 def _end_with_the_run(state, token, _jobs):

@@ -15,6 +15,7 @@ from makers import batch, write_noise
 from lib import graph
 from lib.batch import main
 from lib.paths import Run
+from lib.settings import load_settings
 
 PRESET = "base: smoke\nsystems: [OE]\nfrontend: {segment_seconds: 0.5}\n"
 BASELINE = "Baseline/all/seed0/scores.parquet"
@@ -140,6 +141,42 @@ def test_two_runs_at_the_same_time_do_not_block_each_other(root, preset, tmp_pat
     status, _ = faked(*arguments, tmp_path / "run")
     assert status == 0 and other.poll() is None, "that it still works is what is tested"
     assert other.wait(100) == 0
+
+
+NAMES = ["01", "1e3", "101_2", "no", "null", "~", "{pump}", "{", "a}b", "my fan 2", "it's", 'say "x"', "*", "[x]", "größe",
+         "50%", "$HOME", "-fan", "a:b", "# 3", "a,b=c", "!x", "`id`", ";", "&", "(x)"]  # fmt: skip
+
+
+def make_machines(root, names):
+    for name in names:
+        for i in range(2):
+            write_noise(root / name / "train" / f"section_00_source_train_normal_{i:04d}.wav", 0.6, seed=i)
+        write_noise(root / name / "test" / "section_00_0000.wav", 0.6, seed=3)
+    return root
+
+
+def test_any_name_of_a_machine_and_a_folder_is_planned(tmp_path):
+    root, folder = make_machines(tmp_path / "data {root} #3", NAMES), tmp_path / "-out {put} 50% 'x'"
+    settings = load_settings("smoke").model_copy(update={"systems": ("OE",), "baselines": False})
+    asked = graph.Graph.of(Run(folder), settings, "smoke", str(root), " ".join(NAMES), [0], 2, "")
+    audits = [line for line in asked.to_run() if line.startswith("01")]
+    assert (
+        audits == sorted(f"01_data_audit machine={name}" for name in NAMES)
+        and len(asked.to_run()) == 3 * len(NAMES) + 1
+    )
+
+
+def test_odd_names_reach_the_notebooks_as_they_are(tmp_path, faked):
+    names = ["{pump}", "-a 'b' \"c\" $HOME 50% * # no: null"]
+    root, folder = make_machines(tmp_path / "data {root} #3", names), tmp_path / "-out {put} 50% 'x'"
+    preset = tmp_path / "a {preset} #.yaml"
+    preset.write_text(PRESET + "baselines: false\n")
+    status, printed = faked("--data", root, "--preset", preset, "--run", folder, "--machines", " ".join(names[::-1]))
+    assert status == 0, printed
+    made = {path.parent.name for path in folder.glob("*/audit.csv") if not path.parent.is_symlink()}
+    assert made == set(names) and {path.parts[-5] for path in Run(folder).scores()} >= made
+    status, printed = faked("--data", root, "--preset", preset, "--run", folder, "--dry-run")
+    assert status == 0 and "would run 0 notebooks" in printed
 
 
 def test_threads_of_a_notebook_do_not_follow_the_cores(root, preset, tmp_path, faked):

@@ -236,9 +236,8 @@ def _no_fit(bank, machine, system, settings):
     needed = max(2 if "GMM" in system.families else 1, min(inliers.knn_neighbours))
     if sum(counts) >= needed:
         return ""
-    return (
-        f"{sum(counts)} segments for a fit of {' and '.join(system.families)}, {needed} needed; record more or longer"
-    )
+    families = " and ".join(system.families)
+    return f"{sum(counts)} segments for a fit of {families}, at least {needed} needed; record more or longer clips"
 
 
 def segment_count(length: int, settings: Settings) -> int:
