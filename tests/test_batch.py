@@ -150,8 +150,8 @@ NAMES = ["01", "1e3", "101_2", "no", "null", "~", "{pump}", "{", "a}b", "my fan 
 def make_machines(root, names):
     for name in names:
         for i in range(2):
-            write_noise(root / name / "train" / f"section_00_source_train_normal_{i:04d}.wav", 0.6, seed=i)
-        write_noise(root / name / "test" / "section_00_0000.wav", 0.6, seed=3)
+            write_noise(root / name / "train" / f"section_00_source_train_normal_{i:04d}.wav", seed=i)
+        write_noise(root / name / "test" / "section_00_0000.wav", seed=3)
     return root
 
 
