@@ -155,9 +155,9 @@ def make_machines(root, names):
     return root
 
 
-def test_any_name_of_a_machine_and_a_folder_is_planned(tmp_path):
+def test_any_name_of_a_machine_and_a_folder_is_planned(tmp_path, preset):
     root, folder = make_machines(tmp_path / "data {root} #3", NAMES), tmp_path / "-out {put} 50% 'x'"
-    settings = load_settings("smoke").model_copy(update={"systems": ("OE",), "baselines": False})
+    settings = load_settings(str(preset)).model_copy(update={"baselines": False})
     asked = graph.Graph.of(Run(folder), settings, "smoke", str(root), " ".join(NAMES), [0], 2, "")
     audits = [line for line in asked.to_run() if line.startswith("01")]
     assert (
