@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from lib.presets import explain, groups, preset_path, read_preset
-from lib.systems import BASELINES, DEVELOPMENT_MACHINES, SYSTEMS, find_system
+from lib.systems import BASELINES, DEVELOPMENT_MACHINES, SYSTEMS, System, find_system
 
 
 def _distinct(values):
@@ -174,16 +174,16 @@ class Settings(Group):
     demo: Demo = Demo()
 
     @property
-    def rows(self):
+    def rows(self) -> tuple[str, ...]:
         """Names of the systems and baselines that the run is asked for."""
         return (*(BASELINES if self.baselines else ()), *self.systems)
 
     @property
-    def segment_samples(self):
+    def segment_samples(self) -> int:
         """Length of a segment in samples."""
         return round(self.frontend.segment_seconds * self.data.sample_rate)
 
-    def training_of(self, system):
+    def training_of(self, system: System) -> Training:
         """`Training` of a `systems.System`: with what `joint` says where it has a flow."""
         return self.training.model_copy(update=self.joint.model_dump()) if system.latent else self.training
 
@@ -205,8 +205,12 @@ class Settings(Group):
         return self
 
 
-def seed_numbers(text):
-    """Seeds such as "0 1 2 3" → a list of int; ValueError for anything else."""
+def seed_numbers(text: str) -> list[int]:
+    """Seeds → whole numbers; ValueError for anything else.
+
+    >>> seed_numbers("0 1 12")
+    [0, 1, 12]
+    """
     if not all(seed.isascii() and seed.isdecimal() for seed in text.split()):
         raise ValueError(f"seeds must be whole numbers with spaces between, found {text!r}")
     return [int(seed) for seed in text.split()]

@@ -27,17 +27,17 @@ class System:
     inlier_models: str
 
     @property
-    def families(self):
+    def families(self) -> tuple[str, ...]:
         """The detectors that are fitted on embeddings (05_inlier_fitting)."""
         return tuple(name for name in self.detectors if name != "flow")
 
     @property
-    def notebook(self):
+    def notebook(self) -> str:
         """The notebook that trains it."""
         return "04_joint_flow_training" if self.latent else "03_oe_training"
 
     @property
-    def per_parameter(self):
+    def per_parameter(self) -> bool:
         """Whether it is trained once per attribute parameter, and averaged over them."""
         return self.latent == "invariant"
 
@@ -66,7 +66,7 @@ SUBMITTED = {  # the paper's ensembles of systems, and its words for them
 ROWS = (*BASELINES, *SYSTEMS, *SUBMITTED)  # of the tables, in the paper's order
 
 
-def find_system(name, flow=None):
+def find_system(name: str, flow: bool | None = None) -> System:
     """The system of that name.
 
     Args:

@@ -78,13 +78,13 @@ class Training:
     def __init__(self, name, frontend, late, noise):
         settings, system = Settings.model_validate({"frontend": frontend}), SYSTEMS[name]
         schedule, self.segment = settings.training_of(system), settings.segment_samples
-        (self.samples, rows), device = noise, torch.device("cpu")
+        (self.samples, rows), processor = noise, torch.device("cpu")
         self.batches = BalancedBatches(rows[:50], rows[50:], schedule, self.segment, 0)
         self.mel = MelSpectrogram(settings.frontend, 16000)
         self.frames = self.mel.frames(self.segment)
-        self.model = training.build_model(settings, system, Labels(), device)
+        self.model = training.build_model(settings, system, Labels(), processor)
         self.optimizer = training.build_optimizer(self.model, schedule.learning_rate)
-        self.weights, self.precision = term_weights(system, settings), device.pick_precision("auto", device)
+        self.weights, self.precision = term_weights(system, settings), device.pick_precision("auto", processor)
         self.at = self.batches.steps - 1 if late else 0  # at the end every batch is mixed
         self.fixed = self.batches.draw(self.at)
         self.random = torch.rand(128, 1, settings.frontend.mels, self.frames)

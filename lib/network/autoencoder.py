@@ -8,8 +8,10 @@ all training vectors; theirs sums covariances about the mean of each batch, and 
 import json
 import platform
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import librosa
 import numpy as np
@@ -21,7 +23,7 @@ from torch import nn
 from lib.paths import readable, whole_file, write_text
 from lib.progress import progress
 from lib.recordings.decoding import FULL_SCALE
-from lib.settings import Settings
+from lib.settings import Autoencoder, Settings
 
 QUIETEST = np.finfo(float).eps  # floor of the mel power, full scale = 1
 MODES = ("MSE", "Mahalanobis")  # of `systems.BASELINES`, in its order
@@ -44,18 +46,18 @@ class Frames:
     counts: tuple[int, ...]
     stacked: int
 
-    def vectors(self):
+    def vectors(self) -> torch.Tensor:
         """(frames − stacked + 1, stacked · bands) view: row i is frames i, i + 1, …; a few span two clips."""
         bands = self.values.shape[1]
         return self.values.as_strided((len(self.values) - self.stacked + 1, self.stacked * bands), (bands, 1))
 
-    def of_clips(self):
+    def of_clips(self) -> list[slice]:
         """For each clip the slice of `vectors()` that lies within it."""
         ends = np.cumsum(self.counts)
         return [slice(end - count, end - self.stacked + 1) for end, count in zip(ends, self.counts, strict=True)]
 
 
-def log_mel_frames(samples, rows, autoencoder, sample_rate):
+def log_mel_frames(samples: torch.Tensor, rows: pd.DataFrame, autoencoder: Autoencoder, sample_rate: int) -> Frames:
     """Log-mel frames 10·log10(max(mel power, eps)) as librosa's `melspectrogram` makes them (centred, Slaney mel).
 
     Args:
@@ -83,7 +85,7 @@ def log_mel_frames(samples, rows, autoencoder, sample_rate):
     return Frames(torch.cat(parts), tuple(map(len, parts)), autoencoder.frames)
 
 
-def build_network(autoencoder):
+def build_network(autoencoder: Autoencoder) -> nn.Sequential:
     """640–128×4–8–128×4–640: Linear, BatchNorm, ReLU, …, Linear; `autoencoder` is `settings.Autoencoder`."""
     size, side = autoencoder.mels * autoencoder.frames, [autoencoder.hidden] * 4
     widths, modules = [size, *side, autoencoder.bottleneck, *side], []
@@ -99,7 +101,7 @@ class Optimization:
     input, one tensor of all parameters for Adam. A bias that BatchNorm takes away again has no gradient and stays.
     """
 
-    def __init__(self, network, learning_rate):
+    def __init__(self, network: nn.Sequential, learning_rate: float):
         """`network` in training mode on its device; its parameters become views of one tensor."""
         *modules, self.last = network
         self.hidden = list(zip(modules[::3], modules[1::3], strict=True))  # (Linear, BatchNorm1d)
@@ -115,7 +117,7 @@ class Optimization:
         self.adam = torch.optim.Adam([parameters], learning_rate, fused=True)
 
     @torch.no_grad()
-    def step(self, inputs):
+    def step(self, inputs: torch.Tensor) -> torch.Tensor:
         """One step on (n, dimensions) vectors; returns their summed squared error before it, a 0-d tensor."""
         passed, outputs = [], inputs
         for linear, norm in self.hidden:
@@ -148,7 +150,7 @@ class Optimization:
         torch.cat(norm_gradients, out=self.norm_gradients)
 
 
-def train(network, frames, autoencoder, seed):
+def train(network: nn.Sequential, frames: Frames, autoencoder: Autoencoder, seed: int) -> pd.DataFrame:
     """Train on the vectors of `frames`, a random share of them held out: watched, not selected on.
 
     Args:
@@ -196,7 +198,7 @@ def _mean_squared_error(network, vectors, rows):
 
 
 @torch.no_grad()
-def reconstructions(network, frames):
+def reconstructions(network: nn.Sequential, frames: Frames) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Clip by clip what the network is given and what it makes of it: two (vectors, stacked, bands) tensors [dB]."""
     vectors = frames.vectors()
     network.eval()
@@ -217,7 +219,7 @@ class Baseline:
     inverses: dict
 
     @classmethod
-    def fit(cls, network, frames, domains):
+    def fit(cls, network: nn.Sequential, frames: Frames, domains: Iterable[str]) -> "Baseline":
         """Σ of each domain from the residuals of the training clips; `domains` is one of each clip of `frames`."""
         sums = {}
         for domain, (inputs, outputs) in zip(domains, reconstructions(network, frames), strict=True):
@@ -226,7 +228,7 @@ class Baseline:
             sums[domain] = count + len(residual), total + residual.sum(0), square + residual.t() @ residual
         return cls(network, {domain: _inverse(domain, *found) for domain, found in sorted(sums.items())})
 
-    def scores(self, frames):
+    def scores(self, frames: Frames) -> dict[str, np.ndarray]:
         """(clips,) float64 scores of both modes.
 
         Returns:
@@ -242,7 +244,7 @@ class Baseline:
         distances = [((means @ inverse) * means).sum(1) for inverse in self.inverses.values()]
         return dict(zip(MODES, (np.array(errors), torch.stack(distances).amin(0).cpu().numpy()), strict=True))
 
-    def save(self, folder, history, facts):
+    def save(self, folder: Path, history: pd.DataFrame, facts: dict) -> None:
         """Write `model.safetensors`, `history.csv` and `model.json`: `facts` with `settings`; the versions join."""
         state = self.network.state_dict() | {f"inverse.{domain}": value for domain, value in self.inverses.items()}
         with whole_file(folder / "model.safetensors") as temporary:
@@ -252,7 +254,7 @@ class Baseline:
         write_text(folder / "model.json", json.dumps(facts | {"versions": versions}, indent=1))
 
     @classmethod
-    def load(cls, folder, device="cpu"):
+    def load(cls, folder: Path, device: torch.device | str = "cpu") -> tuple["Baseline", dict]:
         """The baseline that `save` wrote and its facts; ValueError when it is not there."""
         if not (folder / "model.safetensors").exists():
             raise ValueError(f"{folder}: no trained autoencoder; run notebooks/02_autoencoder_baseline.ipynb first")

@@ -1,12 +1,14 @@
 """Balanced batches and mixup (Sec. 4.2): half target machine (t = 1), half pseudo-anomalous clips (t = 0)."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
 
-from lib.network.frontend import Cuts, spectrograms
+from lib.network.frontend import Cuts, MelSpectrogram, spectrograms
+from lib.settings import Training
 
 
 @dataclass(frozen=True)
@@ -31,36 +33,36 @@ class Batch:
     kv: np.ndarray
 
     @property
-    def mixed(self):
+    def mixed(self) -> bool:
         return bool((self.lam < 1).any())
 
     @property
-    def target(self):
+    def target(self) -> np.ndarray:
         """(n,) t, mixed linearly like the waveforms."""
         return self.lam * self.own + (1 - self.lam) * self.own[self.partner]
 
     @property
-    def pure(self):
+    def pure(self) -> np.ndarray:
         """(n,) whether no parent is a pseudo-anomalous clip."""
         return (self.own == 1) & ((self.lam == 1) | (self.own[self.partner] == 1))
 
     @property
-    def known(self):
+    def known(self) -> np.ndarray:
         """(n,) whether L_att knows what the clip is: pseudo-anomalous or of a category, and so its partner."""
         known = (self.own == 0) | (self.category >= 0)
         return known & ((self.lam == 1) | known[self.partner])
 
     @property
-    def position(self):
+    def position(self) -> np.ndarray:
         """(n,) kv of the dominant parent (λ ≥ 0.5: own), NaN where it has none."""
         return np.where(self.lam >= 0.5, self.kv, self.kv[self.partner])
 
-    def classes(self, count):
+    def classes(self, count: int) -> np.ndarray:
         """(n, count) y: one-hot of the category, all zero without one, mixed linearly."""
         one_hot = (self.category[:, None] == np.arange(count)).astype(float)
         return self.lam[:, None] * one_hot + (1 - self.lam[:, None]) * one_hot[self.partner]
 
-    def captions(self, chosen, machines):
+    def captions(self, chosen: Iterable[int], machines: pd.Series) -> list[str]:
         """What the inputs at the `chosen` positions are made of; `machines` is the index's column of names."""
         own, t = [machines[i] for i in self.clip], self.target
         mixed = "{lam:.2f} {own} + {rest:.2f} {other}, t = {t:.2f}" if self.mixed else "{own}, t = {t:.0f}"
@@ -69,7 +71,9 @@ class Batch:
             for i in chosen
         ]
 
-    def spectrograms(self, samples, mel, segment, chosen=slice(None)):
+    def spectrograms(
+        self, samples: torch.Tensor, mel: MelSpectrogram, segment: int, chosen: slice | Sequence[int] = slice(None)
+    ) -> torch.Tensor:
         """The network's input, (n, 1, mels, frames), of the batch or of the `chosen` positions in it."""
         if not self.mixed:
             return spectrograms(samples, self.cuts[chosen], mel, segment)
@@ -91,7 +95,15 @@ class BalancedBatches:
         device: where the cuts are wanted.
     """
 
-    def __init__(self, target, pseudo, training, segment, seed, device="cpu"):
+    def __init__(
+        self,
+        target: pd.DataFrame,
+        pseudo: pd.DataFrame,
+        training: Training,
+        segment: int,
+        seed: int,
+        device: torch.device | str = "cpu",
+    ):
         unlabelled = {"category": -1, "position": np.nan}
         target, pseudo = (
             target.assign(**{c: v for c, v in unlabelled.items() if c not in target}),
@@ -106,7 +118,7 @@ class BalancedBatches:
         self._queue = np.empty(0, np.int64)
         self._members = [np.flatnonzero(pseudo["machine"] == m) for m in pseudo["machine"].unique()]
 
-    def draw(self, step):
+    def draw(self, step: int) -> Batch:
         """The batch of optimizer step `step`, counted from 0 over the whole training."""
         rng = self.generator
         chosen = np.concatenate([self._next_targets(), len(self.target) + self._draw_pseudo()])
@@ -133,15 +145,19 @@ class BalancedBatches:
         machines = self.generator.integers(len(self._members), size=self.half)
         return np.array([self.generator.choice(self._members[m]) for m in machines])
 
-    def state(self):
+    def state(self) -> dict:
         """JSON-able state, for a checkpoint."""
         return {"generator": self.generator.bit_generator.state, "queue": self._queue.tolist()}
 
-    def restore(self, state):
+    def restore(self, state: dict) -> None:
         self.generator.bit_generator.state = state["generator"]
         self._queue = np.array(state["queue"], np.int64)
 
 
-def mixup_probability(step, steps):
-    """Probability that a batch is mixed: ½(1 − cos(min(π, 2π·step/steps))), from 0 to 1 at half of the training."""
+def mixup_probability(step: int, steps: int) -> float:
+    """Probability that a batch is mixed: ½(1 − cos(min(π, 2π·step/steps))), from 0 to 1 at half of the training.
+
+    >>> [round(float(mixup_probability(step, 100)), 2) for step in (0, 10, 25, 50, 99)]
+    [0.0, 0.1, 0.5, 1.0, 1.0]
+    """
     return 0.5 * (1 - np.cos(min(np.pi, 2 * np.pi * step / steps)))

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 
-def pick_device():
+def pick_device() -> torch.device:
     """The GPU with most free memory, else the CPU. On a GPU float32 then means float32: TF32 would move L_Flow."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
@@ -13,8 +13,18 @@ def pick_device():
     return torch.device("cuda", int(np.argmax(free)))
 
 
-def pick_precision(asked, device):
-    """torch.bfloat16 where asked for or, with "auto", where the hardware multiplies in it; else torch.float32."""
+def pick_precision(asked: str, device: torch.device, map_size: tuple[int, int] | None = None) -> torch.dtype:
+    """torch.bfloat16 where asked for or, with "auto", where the hardware multiplies in it; else torch.float32.
+
+    Args:
+        asked: "auto", "bf16" or "fp32". device: that computes.
+        map_size: height and width of the feature map; at 1 a CPU takes float32, since oneDNN's bfloat16 convolutions
+            of stride 2 give NaN there on processors with AMX (pytorch issues 163347, 169688, 188426).
+    """
+    if device.type == "cpu" and map_size is not None and 1 in map_size:
+        if asked == "bf16":
+            print(f"a feature map of {map_size[0]} × {map_size[1]} is too narrow for bf16 on a CPU; float32 is taken")
+        return torch.float32
     if asked != "auto":
         return torch.bfloat16 if asked == "bf16" else torch.float32
     if device.type == "cuda":
@@ -23,12 +33,12 @@ def pick_precision(asked, device):
     return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else torch.float32
 
 
-def prepare(seed, threads):
+def prepare(seed: int, threads: int) -> None:
     """Before a notebook makes its first tensor: `threads` on the CPU, which the numbers follow, and the seed."""
     torch.set_num_threads(threads)
     seed_everything(seed)
 
 
-def seed_everything(seed):
+def seed_everything(seed: int) -> None:
     """Seed torch's global generator, which initialises weights; all other randomness has generators of its own."""
     torch.manual_seed(seed)

@@ -1,7 +1,9 @@
 """From clips to `Embeddings` with one trained model; pseudo-target mixup (Sec. 3.1) and latents to look at."""
 
 import numpy as np
+import pandas as pd
 import torch
+from numpy.typing import ArrayLike
 
 from lib.network.embeddings import CLIP_FIELDS, Embeddings
 from lib.network.extractor import MachineModel
@@ -33,7 +35,7 @@ class Embedder:
         self.samples, self.mel = training.samples, training.mel
         self.sections = highpass(*self.settings.evaluation.highpass, self.settings.data.sample_rate)
 
-    def clips(self, rows, parts):
+    def clips(self, rows: pd.DataFrame, parts: ArrayLike) -> Embeddings:
         """Embed whole clips.
 
         Args:
@@ -52,7 +54,7 @@ class Embedder:
         columns = np.concatenate(columns) if columns else None
         return Embeddings(vectors, clip, np.concatenate(weights), _clip_table(rows, parts), maps, columns)
 
-    def pseudo_target(self, source, target, rng):
+    def pseudo_target(self, source: pd.DataFrame, target: pd.DataFrame, rng: np.random.Generator) -> Embeddings:
         """Sec. 3.1: each source clip mixed as audio with a random target clip, λ ~ Beta(α, α).
 
         Args:
@@ -72,7 +74,7 @@ class Embedder:
         return Embeddings(vectors, clip, equal, _clip_table(source, "pseudo_target", stems))
 
     @torch.no_grad()
-    def latents(self, rows):
+    def latents(self, rows: pd.DataFrame) -> np.ndarray:
         """f_Flow's latent of the middle segment of each clip, (rows, 512, height, width) float32."""
         middle = np.maximum(rows["length"].to_numpy() - self.settings.segment_samples, 0) // 2
         found = []
@@ -82,7 +84,7 @@ class Embedder:
             found.append(self.model.flow(outputs.feature_map)[0].cpu().numpy())
         return np.concatenate(found)
 
-    def mel_of(self, row):
+    def mel_of(self, row: pd.Series) -> np.ndarray:
         """(mels, frames) mel spectrogram of a whole clip, one row of the bank's index, to draw score maps on."""
         cuts = Cuts.of(row.to_frame().T, [0], self.samples.device)
         return spectrograms(self.samples, cuts, self.mel, int(row["length"]))[0, 0].cpu().numpy()

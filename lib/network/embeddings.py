@@ -1,10 +1,13 @@
 """Embeddings of every segment of a machine's clips, the table that detectors are fitted on and score (Eq. 4's 𝒳_i)."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from lib.paths import readable, whole_file
 
@@ -35,7 +38,7 @@ class Embeddings:
     columns: np.ndarray | None = None
     provenance: dict = field(default_factory=dict)
 
-    def take(self, chosen):
+    def take(self, chosen: ArrayLike) -> "Embeddings":
         """The segments of the clips where the boolean `chosen` (clips,) holds, clips renumbered."""
         chosen = np.asarray(chosen, bool)
         kept, number = chosen[self.clip], np.cumsum(chosen) - 1
@@ -43,11 +46,11 @@ class Embeddings:
         clips = self.clips[chosen].reset_index(drop=True)
         return Embeddings(self.vectors[kept], number[self.clip[kept]], self.weight[kept], clips, maps, columns)
 
-    def part(self, *parts):
+    def part(self, *parts: str) -> "Embeddings":
         """The clips of these parts."""
         return self.take(self.clips["part"].isin(parts))
 
-    def save(self, path, provenance):
+    def save(self, path: Path, provenance: dict) -> None:
         """Write one npz without objects, with the JSON-able `provenance`."""
         arrays = {field: self.clips[field].to_numpy(str) for field in CLIP_FIELDS}
         arrays |= {name: values for name in ARRAYS if (values := getattr(self, name)) is not None}
@@ -55,7 +58,7 @@ class Embeddings:
             np.savez(temporary, provenance=json.dumps(provenance), **arrays)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: Path) -> "Embeddings":
         """Read what `save` wrote; ValueError, naming the notebook that makes it, when it is missing."""
         if not path.exists():
             raise ValueError(
@@ -67,7 +70,7 @@ class Embeddings:
             return cls(clips=clips, provenance=provenance, **{name: stored[name] for name in ARRAYS if name in stored})
 
 
-def concatenate(tables):
+def concatenate(tables: Sequence[Embeddings]) -> Embeddings:
     """Several `Embeddings` as one; where only some have score maps, the others' are NaN."""
     before = np.cumsum([0] + [len(t.clips) for t in tables[:-1]])
     maps, columns = (_stacked(tables, name) for name in ("maps", "columns"))

@@ -43,7 +43,9 @@ class Experiment:
     seed: int = 0
 
     @classmethod
-    def open(cls, notebook: str, machine: str, preset: str, data_root="", run_dir="", **which) -> "Experiment":
+    def open(
+        cls, notebook: str, machine: str, preset: str, data_root: str = "", run_dir: str = "", **which
+    ) -> "Experiment":
         """The experiment that a notebook's parameters name, on as many CPU threads as the settings say.
 
         Args:

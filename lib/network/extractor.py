@@ -12,20 +12,30 @@ from torch import nn
 from lib.network.torchvision_pair import timm
 
 DIMENSIONS = 512
+STRIDE = 32  # of the whole network, in mel bands and in frames
+
+
+def map_size(mels: int, frames: int) -> tuple[int, int]:
+    """Height and width of the map for an input of that size.
+
+    >>> map_size(224, 313)
+    (7, 10)
+    """
+    return -(-mels // STRIDE), -(-frames // STRIDE)
 
 
 class Extractor(nn.Module):
     """f_FE: (n, 1, mels, frames) → the map (n, 512, height, width)."""
 
-    def __init__(self, pretrained=False):
+    def __init__(self, pretrained: bool = False):
         super().__init__()
         self.network = timm.create_model("resnet18", pretrained=pretrained, in_chans=1, num_classes=0)
 
-    def forward(self, mel):
+    def forward(self, mel: torch.Tensor) -> torch.Tensor:
         return self.network.forward_features(mel)
 
     @staticmethod
-    def embed(feature_map):
+    def embed(feature_map: torch.Tensor) -> torch.Tensor:
         """(n, 512, height, width) → embeddings (n, 512), float32."""
         return feature_map.float().mean(dim=(2, 3))
 
@@ -46,7 +56,7 @@ class NormHead(nn.Module):
         super().__init__()
         self.affine = nn.Linear(1, 1)
 
-    def forward(self, embedding):
+    def forward(self, embedding: torch.Tensor) -> torch.Tensor:
         """(n, 512) → (n, 1) logits."""
         return self.affine(embedding.norm(dim=1, keepdim=True))
 
@@ -61,14 +71,21 @@ class MachineModel(nn.Module):
         flow: `flow.Flow`, or None.
     """
 
-    def __init__(self, pretrained=False, machine_head="linear", classes=0, second_task="attribute", flow=None):
+    def __init__(
+        self,
+        pretrained: bool = False,
+        machine_head: str = "linear",
+        classes: int = 0,
+        second_task: str = "attribute",
+        flow: nn.Module | None = None,
+    ):
         super().__init__()
         self.extractor = Extractor(pretrained)
         self.machine_head = NormHead() if machine_head == "norm" else nn.Linear(DIMENSIONS, 1)
         self.class_head = nn.Linear(DIMENSIONS, classes) if classes else None
         self.second_task, self.flow = second_task, flow
 
-    def forward(self, mel):
+    def forward(self, mel: torch.Tensor) -> Outputs:
         """(n, 1, mels, frames) → `Outputs`; the flow is not run."""
         feature_map = self.extractor(mel)
         embedding = Extractor.embed(feature_map)

@@ -6,10 +6,13 @@ turn. Everything is float32: bfloat16 moves the log-determinant by hundreds of n
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from nflows.transforms import AffineCouplingTransform, CompositeTransform, RandomPermutation, Transform
 from torch import nn
+
+from lib.settings import Flow as FlowSettings
 
 LOG_TWO_PI = math.log(2 * math.pi)
 
@@ -20,7 +23,7 @@ class SoftClampCoupling(AffineCouplingTransform):
     nflows' own scale, sigmoid(s + 2), is below 1 and can only contract.
     """
 
-    def __init__(self, features, subnet, clamp):
+    def __init__(self, features: int, subnet: Callable[[int, int], nn.Module], clamp: float):
         """`features` channels, the first half conditions the second; `subnet(inputs, outputs)` makes the network."""
         super().__init__((torch.arange(features) >= features // 2).int(), subnet)
         self.clamp = clamp
@@ -33,15 +36,15 @@ class SoftClampCoupling(AffineCouplingTransform):
 class ChannelAffine(Transform):
     """y = x·e^s + b, learned for each channel, the identity at first (a dead channel breaks nflows' ActNorm)."""
 
-    def __init__(self, features):
+    def __init__(self, features: int):
         super().__init__()
         self.log_scale = nn.Parameter(torch.zeros(features, 1, 1))
         self.shift = nn.Parameter(torch.zeros(features, 1, 1))
 
-    def forward(self, inputs, context=None):
+    def forward(self, inputs: torch.Tensor, context=None) -> tuple[torch.Tensor, torch.Tensor]:
         return inputs * self.log_scale.exp() + self.shift, self._logabsdet(inputs)
 
-    def inverse(self, inputs, context=None):
+    def inverse(self, inputs: torch.Tensor, context=None) -> tuple[torch.Tensor, torch.Tensor]:
         return (inputs - self.shift) * (-self.log_scale).exp(), -self._logabsdet(inputs)
 
     def _logabsdet(self, inputs):
@@ -51,7 +54,7 @@ class ChannelAffine(Transform):
 class Subnet(nn.Sequential):
     """conv–ReLU–conv of one coupling step; takes nflows' unused `context`."""
 
-    def __init__(self, inputs, outputs, kernel, hidden_ratio):
+    def __init__(self, inputs: int, outputs: int, kernel: int, hidden_ratio: float):
         hidden = max(1, round(hidden_ratio * inputs))
         super().__init__(
             nn.Conv2d(inputs, hidden, kernel, padding="same"),
@@ -59,7 +62,7 @@ class Subnet(nn.Sequential):
             nn.Conv2d(hidden, outputs, kernel, padding="same"),
         )
 
-    def forward(self, inputs, context=None):
+    def forward(self, inputs: torch.Tensor, context=None) -> torch.Tensor:
         return super().forward(inputs)
 
 
@@ -72,7 +75,7 @@ class Flow(nn.Module):
         invariant: whether the first `settings.invariant_channels` latent channels are z_d (Sec. 3.1).
     """
 
-    def __init__(self, channels, settings, invariant=False):
+    def __init__(self, channels: int, settings: FlowSettings, invariant: bool = False):
         super().__init__()
         self.domain_channels = settings.invariant_channels if invariant else 0
         self.score_logdet = settings.score_logdet
@@ -88,17 +91,17 @@ class Flow(nn.Module):
             ]
         self.transform = CompositeTransform(steps)
 
-    def forward(self, feature_map):
+    def forward(self, feature_map: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(n, channels, height, width) → z of that shape, (n,) log-determinant; never in autocast's bfloat16."""
         with torch.autocast(feature_map.device.type, enabled=False):
             return self.transform(feature_map if feature_map.dtype == torch.float64 else feature_map.float())
 
-    def inverse(self, latent):
+    def inverse(self, latent: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """z → feature map, (n,) log-determinant of the inverse."""
         with torch.autocast(latent.device.type, enabled=False):
             return self.transform.inverse(latent)
 
-    def log_prob(self, latent, position=None):
+    def log_prob(self, latent: torch.Tensor, position: torch.Tensor | None = None) -> torch.Tensor:
         """log p_Z(z) of the whole latent: z_c ~ N(0, 1), z_d ~ N(kv, 1) at every position of the map.
 
         Args:
@@ -116,7 +119,7 @@ class Flow(nn.Module):
             log_prob = log_prob + torch.where(known, _standard_normal(offset).sum(dim=(1, 2, 3)), 0)
         return log_prob
 
-    def score_map(self, feature_map):
+    def score_map(self, feature_map: torch.Tensor) -> torch.Tensor:
         """h = −log p_Z(z_c) (Sec. 3), summed over channels at each position, without the log-determinant.
 
         With `settings.score_logdet` the log-determinant is subtracted, in equal parts from every position.
@@ -135,7 +138,7 @@ def _standard_normal(values):
     return -0.5 * (values.square() + LOG_TWO_PI)
 
 
-def flow_loss(flow, feature_map, position=None):
+def flow_loss(flow: Flow, feature_map: torch.Tensor, position: torch.Tensor | None = None) -> torch.Tensor:
     """L_Flow (Eqs. 6–7): negative log-likelihood of the map, summed over channels and positions, mean over clips.
 
     Args:

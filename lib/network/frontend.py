@@ -7,19 +7,22 @@ from dataclasses import dataclass
 
 import librosa
 import numpy as np
+import pandas as pd
 import torch
+from numpy.typing import ArrayLike
 from scipy.signal import butter, buttord, sosfiltfilt
 from torch import nn
 from torch.nn.functional import pad
 
 from lib.recordings.decoding import FULL_SCALE
 from lib.recordings.machine import SILENCE
+from lib.settings import Frontend
 
 QUIETEST = 1e-8  # floor of a mel value before its logarithm
 CHUNK = 4  # segments whose spectra fit a CPU core's cache; a whole batch at once takes 3 × as long
 
 
-def segment_starts(length, segment, overlap):
+def segment_starts(length: int, segment: int, overlap: float) -> np.ndarray:
     """First samples of a clip's segments; the last is right-aligned, so that no sound is unheard.
 
     Args:
@@ -29,6 +32,9 @@ def segment_starts(length, segment, overlap):
 
     Returns:
         (segments,) int64; one segment for a clip no longer than a segment.
+
+    >>> segment_starts(12 * 16000, 5 * 16000, 0.75) / 16000
+    array([0.  , 1.25, 2.5 , 3.75, 5.  , 6.25, 7.  ])
     """
     hop = max(1, round(segment * (1 - overlap)))
     starts = np.arange(0, max(length - segment, 0) + 1, hop)
@@ -52,20 +58,20 @@ class Cuts:
     deviation: torch.Tensor
 
     @classmethod
-    def of(cls, rows, offset, device="cpu"):
+    def of(cls, rows: pd.DataFrame, offset: ArrayLike, device: torch.device | str = "cpu") -> "Cuts":
         """Cuts at `offset`, one a row of the bank's index (with `mean` and `deviation`)."""
         columns = [rows["start"], rows["length"], offset, rows["mean"], rows["deviation"]]
         kinds = [np.int64] * 3 + [np.float32] * 2
         return cls(*(torch.as_tensor(np.array(c, k), device=device) for c, k in zip(columns, kinds, strict=True)))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.start)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index) -> "Cuts":
         return Cuts(*(getattr(self, field)[index] for field in self.__dataclass_fields__))
 
 
-def gather(samples, cuts, segment):
+def gather(samples: torch.Tensor, cuts: Cuts, segment: int) -> torch.Tensor:
     """Cut and standardise segments; one that runs over its clip's end goes on at its beginning (short clips are tiled).
 
     Args:
@@ -93,7 +99,14 @@ def _gather_around(samples, cuts, segment):
     return samples[cuts.start[:, None] + steps % cuts.length[:, None]]
 
 
-def spectrograms(samples, cuts, mel, segment, partners=None, lam=None):
+def spectrograms(
+    samples: torch.Tensor,
+    cuts: Cuts,
+    mel: "MelSpectrogram",
+    segment: int,
+    partners: Cuts | None = None,
+    lam: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Standardise → mixup → mel, the only way from the bank to a network's input.
 
     On a CPU a few segments at a time, whose waves and spectra stay in a core's cache.
@@ -123,7 +136,7 @@ def spectrograms(samples, cuts, mel, segment, partners=None, lam=None):
 class MelSpectrogram(nn.Module):
     """Mel spectrogram of Sec. 4.2: Hann window, centred frames, HTK mel without area normalisation."""
 
-    def __init__(self, frontend, sample_rate):
+    def __init__(self, frontend: Frontend, sample_rate: int):
         """`frontend` is `settings.Frontend`; `sample_rate` in Hz."""
         super().__init__()
         self.size, self.hop, self.power, self.log = frontend.window, frontend.hop, frontend.power, frontend.log
@@ -140,12 +153,12 @@ class MelSpectrogram(nn.Module):
         )
         self.register_buffer("bands", torch.from_numpy(bands.T.copy()), persistent=False)  # (bins, mels)
 
-    def frames(self, samples):
+    def frames(self, samples: int) -> int:
         """Frames of a segment: 1 + ⌊samples / hop⌋."""
         return 1 + samples // self.hop
 
     @torch.no_grad()
-    def forward(self, waves):
+    def forward(self, waves: torch.Tensor) -> torch.Tensor:
         """(n, samples) → (n, 1, mels, frames) float32."""
         centred = pad(waves.unsqueeze(1), (self.size // 2, self.size // 2), mode="reflect").squeeze(1)
         spectrum = torch.fft.rfft(centred.unfold(1, self.size, self.hop) * self.window)  # (n, frames, bins)
@@ -163,18 +176,18 @@ def _magnitude(spectrum):
     return spectrum.abs()
 
 
-def highpass(passband, stopband, sample_rate):
+def highpass(passband: float, stopband: float, sample_rate: int) -> np.ndarray:
     """Second-order sections of the Butterworth high-pass of Sec. 4.2 (3 dB at `passband`, 40 dB at `stopband`, Hz)."""
     order, edge = buttord(passband, stopband, gpass=3, gstop=40, fs=sample_rate)
     return butter(order, edge, btype="highpass", output="sos", fs=sample_rate)
 
 
-def highpassed_power(sound, sections):
+def highpassed_power(sound: np.ndarray, sections: np.ndarray) -> np.ndarray:
     """(samples,) squared samples, full scale = 1, filtered forwards and backwards (zero phase) by `sections`."""
     return np.square(sosfiltfilt(sections, np.asarray(sound, np.float64) / FULL_SCALE))
 
 
-def power_weights(power, starts, segment):
+def power_weights(power: np.ndarray, starts: np.ndarray, segment: int) -> np.ndarray:
     """Weights of a clip's segments by their high-passed power (Sec. 3.2).
 
     Args:
@@ -188,7 +201,7 @@ def power_weights(power, starts, segment):
     return _shares(np.array([np.mean(power[start : start + segment]) for start in starts]))
 
 
-def column_weights(power, starts, segment, columns):
+def column_weights(power: np.ndarray, starts: np.ndarray, segment: int, columns: int) -> np.ndarray:
     """Weights of the time columns of a clip's score maps: column j is samples ⌊jL/W⌋ … ⌊(j+1)L/W⌋ of the segment.
 
     Args:

@@ -6,12 +6,17 @@ Symbols: t_i = `target`, y_{i,k} = `classes`, σ(g(f_FE(x_i))) = sigmoid of logi
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from lib.network.batches import Batch
+from lib.network.extractor import MachineModel, Outputs
 from lib.network.flow import flow_loss
+from lib.settings import Settings
+from lib.systems import System
 
 
-def machine_loss(logits, target):
+def machine_loss(logits: torch.Tensor, target: ArrayLike) -> torch.Tensor:
     """L_machine (Eq. 2): binary cross entropy between the target machine and the others, mean over the batch.
 
     Args:
@@ -21,7 +26,7 @@ def machine_loss(logits, target):
     return binary_cross_entropy_with_logits(logits.float(), _like(target, logits))
 
 
-def attribute_loss(logits, classes, known):
+def attribute_loss(logits: torch.Tensor, classes: ArrayLike, known: ArrayLike) -> torch.Tensor:
     """L_att (Eq. 8): binary cross entropy over K attribute values, mean over batch × K.
 
     Args:
@@ -32,7 +37,7 @@ def attribute_loss(logits, classes, known):
     return (_entropy(logits, classes) * _like(known, logits)[:, None]).sum() / logits.numel()
 
 
-def section_loss(logits, classes, target):
+def section_loss(logits: torch.Tensor, classes: ArrayLike, target: ArrayLike) -> torch.Tensor:
     """L_section (Eq. 3): as L_att over K sections, but only the target machine's share t_i of a clip counts.
 
     Args:
@@ -77,13 +82,15 @@ TERMS = {
 }
 
 
-def term_weights(system, settings):
+def term_weights(system: System, settings: Settings) -> dict[str, float]:
     """{term: λ} of a `systems.System`: 1, λ_section (Eq. 1) and λ_Flow (Eq. 5)."""
     weights = {"machine": 1.0, "attribute": settings.training.attribute_weight, "flow": settings.flow.weight}
     return {name: weights[name] for name in system.losses}
 
 
-def total_loss(model, outputs, batch, weights):
+def total_loss(
+    model: MachineModel, outputs: Outputs, batch: Batch, weights: dict[str, float]
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """The weighted sum of a system's terms (Eqs. 1 and 5), and each term by name.
 
     Args:

@@ -21,7 +21,9 @@ class SystemTraining(Experiment):
     """An experiment that trains a system of Table 1 (03 and 04): what its model hears and is told."""
 
     @classmethod
-    def open(cls, notebook, machine, preset, data_root="", run_dir="", **which) -> "SystemTraining":
+    def open(
+        cls, notebook: str, machine: str, preset: str, data_root: str = "", run_dir: str = "", **which
+    ) -> "SystemTraining":
         """As `Experiment.open`; seeds the weights, too."""
         find_system(which["system"], flow=notebook == "04_joint_flow_training")
         experiment = super().open(notebook, machine, preset, data_root, run_dir, **which)

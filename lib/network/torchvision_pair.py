@@ -13,7 +13,7 @@ SCHEMAS = (
 )
 
 
-def import_torchvision():
+def import_torchvision() -> "torch.library.Library | None":
     """Import torchvision; returns the `torch.library.Library` that had to be declared, or None with a matching pair."""
     try:
         import torchvision

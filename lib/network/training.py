@@ -3,6 +3,7 @@
 import json
 import platform
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,9 @@ import torch
 from safetensors.torch import load_model, save_model
 from torch.optim.swa_utils import update_bn
 
+from lib.network.batches import Batch
 from lib.network.device import pick_precision
-from lib.network.extractor import DIMENSIONS, MachineModel
+from lib.network.extractor import DIMENSIONS, MachineModel, map_size
 from lib.network.flow import Flow
 from lib.network.frontend import Cuts, spectrograms
 from lib.network.losses import machine_loss, term_weights, total_loss
@@ -19,15 +21,15 @@ from lib.network.system_training import SystemTraining
 from lib.paths import readable, whole_file, write_text
 from lib.progress import progress
 from lib.recordings.attributes import Labels
-from lib.settings import Settings
-from lib.systems import find_system
+from lib.settings import Settings, Training
+from lib.systems import System, find_system
 
 FLOW_EPS = 1e-12  # of AdamW, for the flow's weights
 COLLAPSE = 1e-2  # of the first epoch's embedding variance
 RETRAIN = "delete it and run its training notebook (03 or 04) again"
 
 
-def build_model(settings, system, labels, device):
+def build_model(settings: Settings, system: System, labels: Labels, device: torch.device) -> MachineModel:
     """A new `MachineModel` for one system in channels-last layout on `device`.
 
     Args:
@@ -39,7 +41,7 @@ def build_model(settings, system, labels, device):
     return model.to(device, memory_format=torch.channels_last)
 
 
-def build_optimizer(model, learning_rate):
+def build_optimizer(model: MachineModel, learning_rate: float) -> torch.optim.AdamW:
     """AdamW without weight decay; the flow's own gradients, scaled by λ_Flow = 1e-7, need a smaller eps to count."""
     flow = [p for name, p in model.named_parameters() if name.startswith("flow.")]
     rest = [p for name, p in model.named_parameters() if not name.startswith("flow.")]
@@ -47,7 +49,15 @@ def build_optimizer(model, learning_rate):
     return torch.optim.AdamW(groups, lr=learning_rate, weight_decay=0.0, fused=True)
 
 
-def optimizer_step(model, batch, inputs, weights, precision, optimizer, schedule=None):
+def optimizer_step(
+    model: MachineModel,
+    batch: Batch,
+    inputs: torch.Tensor,
+    weights: dict[str, float],
+    precision: torch.dtype,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
+) -> dict[str, torch.Tensor]:
     """One step of the optimizer; returns each loss term (detached, and `loss`, their weighted sum)."""
     with torch.autocast(inputs.device.type, precision, enabled=precision != torch.float32):
         outputs = model(inputs)
@@ -60,7 +70,9 @@ def optimizer_step(model, batch, inputs, weights, precision, optimizer, schedule
     return {"loss": loss.detach(), **terms}
 
 
-def build_schedule(optimizer, training, steps):
+def build_schedule(
+    optimizer: torch.optim.Optimizer, training: Training, steps: int
+) -> torch.optim.lr_scheduler.LRScheduler:
     """The learning rate's schedule over all `steps` of a training: OneCycleLR or constant (4.2)."""
     if training.schedule == "constant":
         return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
@@ -80,7 +92,8 @@ class Trainer:
         self.samples, self.mel, self.device = training.samples, training.mel, training.device
         self.model = build_model(training.settings, training.row, training.labels, self.device)
         self.weights = term_weights(training.row, training.settings)
-        self.precision = pick_precision(self.training.precision, self.device)
+        size = map_size(training.settings.frontend.mels, self.mel.frames(self.batches.segment))
+        self.precision = pick_precision(self.training.precision, self.device, size)
         self.validation, self.trained = (
             _centre_cuts(rows, self.batches.segment, self.device)
             for rows in (training.clips.part("validation"), self.batches.target[: self.training.batch])
@@ -92,7 +105,7 @@ class Trainer:
         self.recipe = json.dumps(made)
         self.history, self._collapsed = [], False
 
-    def run(self, epochs=None):
+    def run(self, epochs: int | None = None) -> pd.DataFrame:
         """Train up to `epochs` (default: all), resuming a checkpoint of the same recipe; returns the history."""
         self._resume()
         last = min(epochs or self.training.epochs, self.training.epochs)
@@ -119,10 +132,24 @@ class Trainer:
             sums = {name: sums.get(name, 0.0) + value for name, value in terms.items()}
         means = {name: float(value) / steps for name, value in sums.items()}
         if not np.isfinite(means["loss"]):
-            cause = "training.learning_rate" if self.model.flow is None else "joint.learning_rate or flow.weight"
-            raise ValueError(f"the loss became {means['loss']} in epoch {epoch + 1}; lower {cause}")
+            mend = self._mend(means, bool(inputs.isfinite().all()))
+            raise ValueError(f"the loss became {means['loss']} in epoch {epoch + 1}: {mend}")
         speed = steps * self.training.batch / (time.perf_counter() - begin)
         return {"epoch": epoch + 1, **means, **self._validate(), "learning_rate": rate, "clips_per_second": speed}
+
+    def _mend(self, means, audible):
+        """What to change after a loss that is not finite, the likeliest cause first."""
+        rate = "training.learning_rate" if self.model.flow is None else "joint.learning_rate"
+        if not audible:
+            return "what the network hears is not finite either; see problems.csv of 01_data_audit for damaged clips"
+        broken = [name for name in self.weights if not np.isfinite(means[name])]
+        if broken == ["flow"]:
+            return f"L_Flow alone overflows; lower flow.weight or {rate}"
+        if self.precision != torch.float32:
+            return (
+                f"bfloat16 overflows or this processor miscounts in it; set training.precision: fp32, then lower {rate}"
+            )
+        return f"the steps are too long; lower {rate}" + (" or flow.weight" if self.model.flow is not None else "")
 
     def _estimate_batchnorm(self):
         """Take BatchNorm's statistics from new batches: after few steps its moving averages lag behind the weights."""
@@ -188,7 +215,7 @@ class Trainer:
         self.history = json.loads(state["history"])
         print(f"resumed after epoch {len(self.history)} from {self.checkpoint}")
 
-    def save(self):
+    def save(self) -> None:
         """Write `model.safetensors`, `model.json` and `history.csv`; the checkpoint, which they replace, goes."""
         folder, history = self.given.folder, pd.DataFrame(self.history)
         with whole_file(folder / "model.safetensors") as temporary:
@@ -211,7 +238,7 @@ def _epoch_line(row, epochs):
     return f"epoch {row['epoch']:3d}/{epochs}  {losses}  {rates}"
 
 
-def load_trained(folder, device):
+def load_trained(folder: Path, device: torch.device) -> tuple[MachineModel, dict]:
     """The model that `Trainer.save` wrote, in evaluation mode, and its facts.
 
     Raises:

@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import beta, chisquare, kstest
 
-from lib.network.batches import BalancedBatches, mixup_probability
+from lib.network.batches import BalancedBatches, Batch, mixup_probability
 from lib.network.frontend import MelSpectrogram
 from lib.settings import Frontend, Training
 
@@ -33,7 +34,7 @@ def test_half_target_half_others_and_every_target_clip_once_an_epoch():
 
 def test_pseudo_by_machine_draws_machines_evenly():
     training = Training(batch=64, epochs=1, pseudo_by="machine")
-    clips = np.concatenate([make(training).draw(0).clip[32:] for _ in range(1)])
+    clips = make(training).draw(0).clip[32:]
     assert 8 <= (clips >= 200).sum() <= 24  # 3 of 33 clips would be about 3
 
 
@@ -107,3 +108,76 @@ def test_state_resumes_the_same_stream():
             and np.array_equal(a.lam, b.lam)
             and torch.equal(a.cuts.offset, b.cuts.offset)
         )
+
+
+def many(training, steps=400, at=None, **sizes):
+    """`steps` batches, all of them drawn as the step `at` of a training (default: the last)."""
+    batches = make(training, **sizes)
+    return batches, [batches.draw(batches.steps - 1 if at is None else at) for _ in range(steps)]
+
+
+def test_lambda_is_beta_of_alpha_one_a_clip():
+    """Largest distance to the distribution function over 20000 draws; between Beta(0.2, 0.2) and Beta(1, 1) it is 0.25."""
+    for alpha in (0.2, 1.0):
+        _, drawn = many(Training(batch=2000, epochs=4, mixup_alpha=alpha), 10)
+        lam = np.concatenate([batch.lam for batch in drawn])
+        assert len(set(lam)) > 19000 and kstest(lam, beta(alpha, alpha).cdf).statistic < 0.02
+    assert Training().mixup_alpha == 0.2
+
+
+def test_partners_are_a_random_permutation_of_the_whole_batch():
+    _, drawn = many(Training(batch=8, epochs=4), 300)
+    assert all(sorted(batch.partner) == list(range(8)) for batch in drawn)
+    counts = np.zeros((8, 8))
+    for batch in drawn:
+        counts[np.arange(8), batch.partner] += 1
+    assert chisquare(counts.ravel()).pvalue > 0.01  # every clip meets every other one, and itself, alike
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"), [(0, 0), (1 / 8, 0.1464), (1 / 4, 0.5), (3 / 8, 0.8536), (0.5, 1), (1, 1)]
+)
+def test_the_share_of_mixed_batches_follows_the_schedule(share, expected):
+    assert mixup_probability(share * 800, 800) == pytest.approx(expected, abs=1e-4)
+    batches, drawn = many(Training(batch=4, epochs=32), 150, at=round(32 * share), target=2)
+    assert batches.steps == 32
+    assert np.mean([batch.mixed for batch in drawn]) == pytest.approx(expected, abs=0.12)
+
+
+def test_crops_are_uniform_over_the_clip():
+    """Offsets 0 … 600 of clips of 1000 samples, both ends reached; a clip shorter than a crop starts at 0."""
+    _, drawn = many(Training(batch=2000, epochs=4), 10)
+    offsets = torch.cat([batch.cuts.offset for batch in drawn]).numpy()
+    assert offsets.min() == 0 and offsets.max() == 600
+    assert chisquare(np.bincount(offsets, minlength=601)).pvalue > 0.01
+    short = rows(10).assign(length=300)
+    batches = BalancedBatches(short, rows(5, "pump", 100, 100_000), Training(batch=8, epochs=4), 400, 0)
+    assert batches.draw(0).cuts.offset[:4].tolist() == [0] * 4
+
+
+def test_pseudo_anomalous_clips_are_drawn_uniformly_over_clips():
+    _, drawn = many(Training(batch=2000, epochs=4), 4)
+    counts = np.bincount(np.concatenate([batch.clip[1000:] for batch in drawn]), minlength=203)
+    assert chisquare(counts[counts > 0]).pvalue > 0.01 and (counts > 0).sum() == 33
+
+
+def test_the_papers_batch_is_64_and_64():
+    batch = make(Training(), target=100).draw(0)
+    assert len(batch.clip) == 128 and batch.own.tolist() == [1.0] * 64 + [0.0] * 64
+    assert len(set(batch.clip[:64])) == 64 and make(Training(), target=842).steps == 150 * 14
+
+
+def test_captions_say_what_is_mixed():
+    machines = pd.Series(["fan", "pump"], index=[7, 8])
+    kinds = dict(own=np.array([1.0, 0.0]), category=np.array([0, -1]), kv=np.zeros(2), cuts=None)
+    mixed = Batch(np.array([7, 8]), partner=np.array([1, 0]), lam=np.array([0.75, 1.0]), **kinds)
+    assert mixed.captions([0, 1], machines) == ["0.75 fan + 0.25 pump, t = 0.75", "1.00 pump + 0.00 fan, t = 0.00"]
+    clean = Batch(np.array([7, 8]), partner=np.array([1, 0]), lam=np.ones(2), **kinds)
+    assert clean.captions([1, 0], machines) == ["pump, t = 0", "fan, t = 1"] and not clean.mixed
+
+
+def test_a_half_is_its_own_parents():
+    batch = Batch(
+        np.arange(2), None, np.array([1, 0]), np.array([0.5, 0.5]), np.ones(2), np.zeros(2), np.array([3.0, 4.0])
+    )
+    assert batch.position.tolist() == [3.0, 4.0]

@@ -163,3 +163,46 @@ def test_the_grey_reference_of_z_d_stands_at_kv():
     figure = latent_histograms(draw.standard_normal((8, 4, 3, 3)), np.repeat("normal", 8), z_d, kv)
     outlines = [fill.get_paths()[0].vertices for fill in figure.axes[1].collections]
     assert [o[o[:, 1].argmax(), 0] for o in outlines] == pytest.approx([-10, 10], abs=0.1)
+
+
+def test_z_d_is_the_first_eight_of_512_channels():
+    """The slope of log p_Z is kv − z there and −z elsewhere."""
+    flow = Flow(512, Settings(), True)
+    latent = torch.randn(2, 512, 2, 3, requires_grad=True)
+    flow.log_prob(latent, torch.tensor([4.0, -6.0])).sum().backward()
+    expected = -latent.detach()
+    expected[0, :8] += 4
+    expected[1, :8] -= 6
+    assert torch.allclose(latent.grad, expected, atol=1e-6)
+    assert Flow(512, Settings()).domain_channels == 0
+
+
+def test_the_papers_flow_has_eight_steps_as_wide_as_their_input():
+    flow = Flow(512, Settings())
+    shapes = [m.weight.shape for m in flow.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert len(shapes) == 16 and shapes[0] == (256, 256, 3, 3) and shapes[3] == (512, 256, 1, 1)
+    assert {m.clamp for m in flow.modules() if isinstance(m, SoftClampCoupling)} == {2.0}
+    narrow = Flow(8, SMALL.model_copy(update={"hidden_ratio": 0.1}))
+    assert narrow(torch.randn(1, 8, 2, 2))[0].shape == (1, 8, 2, 2)  # one hidden channel at least
+
+
+def test_permutations_are_random_and_the_seeds():
+    torch.manual_seed(0)
+    first = [b.clone() for name, b in Flow(64, SMALL).named_buffers() if "permutation" in name]
+    torch.manual_seed(1)
+    other = [b for name, b in Flow(64, SMALL).named_buffers() if "permutation" in name]
+    assert len(first) == 8 and not any(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+    assert not torch.equal(first[0], first[1]) and not torch.equal(first[0], torch.arange(64))
+
+
+def test_the_channel_affine_is_a_transform_with_its_log_determinant():
+    affine = ChannelAffine(3).double()
+    values = torch.randn(2, 3, 2, 2, dtype=torch.float64)
+    assert torch.equal(affine(values)[0], values) and not affine(values)[1].any()  # the identity at first
+    with torch.no_grad():
+        affine.log_scale.copy_(torch.tensor([0.1, -0.4, 0.5])[:, None, None])
+        affine.shift.copy_(torch.tensor([1.0, 2.0, -3.0])[:, None, None])
+        outputs, logabsdet = affine(values)
+        again, inverse = affine.inverse(outputs)
+    assert torch.allclose(outputs[1, 2], values[1, 2] * math.exp(0.5) - 3) and torch.allclose(again, values)
+    assert torch.allclose(logabsdet, torch.tensor(0.2 * 4).double()) and torch.equal(inverse, -logabsdet)

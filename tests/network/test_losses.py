@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lib.network.batches import Batch
-from lib.network.extractor import MachineModel, Outputs
+from lib.network.extractor import Extractor, MachineModel, Outputs
 from lib.network.flow import Flow
 from lib.network.losses import attribute_loss, machine_loss, section_loss, term_weights, total_loss
 from lib.settings import Flow as FlowSettings
@@ -152,3 +152,18 @@ def test_model_shapes_and_gradient(head):
         norm = outputs.embedding.norm(dim=1)
         affine = model.machine_head.affine
         assert torch.allclose(outputs.logits, norm * affine.weight.squeeze() + affine.bias, atol=1e-5)
+
+
+def test_the_embedding_is_the_average_pool_of_the_map():
+    feature_map = torch.arange(2 * 3 * 2 * 2, dtype=torch.bfloat16).view(2, 3, 2, 2)
+    embedding = Extractor.embed(feature_map)
+    assert embedding.tolist() == [[1.5, 5.5, 9.5], [13.5, 17.5, 21.5]] and embedding.dtype == torch.float32
+    outputs = MachineModel().eval()(torch.rand(2, 1, 64, 64))
+    assert torch.allclose(outputs.embedding, outputs.feature_map.mean(dim=(2, 3)), atol=1e-5)
+
+
+def test_heads_are_float32_in_autocast():
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = MachineModel(classes=3).eval()(torch.rand(2, 1, 64, 64))
+    assert outputs.logits.dtype == outputs.class_logits.dtype == outputs.embedding.dtype == torch.float32
+    assert outputs.feature_map.dtype == torch.bfloat16 and outputs.class_logits.shape == (2, 3)

@@ -1,40 +1,18 @@
 import json
+import re
 
 import numpy as np
 import pytest
 import torch
+from makers import write_noise
+from trainings import changed
 
-from lib.network import device, training
-from lib.network.device import prepare
+from lib.network import training
 from lib.network.embedder import Embedder
-from lib.network.embeddings import Embeddings, concatenate
-from lib.network.frontend import Cuts, gather, spectrograms
 from lib.network.losses import total_loss
 from lib.network.system_training import SystemTraining
 from lib.network.training import Trainer
-from lib.paths import Run
-from lib.settings import Settings
-from lib.systems import SYSTEMS
-
-SETTINGS = Settings.model_validate({
-    "frontend": {"segment_seconds": 0.5, "mels": 16, "hop": 512},
-    "training": {"epochs": 4, "batch": 8, "learning_rate": 1e-3, "precision": "fp32"},
-    "joint": {"epochs": 4},
-})  # fmt: skip
-
-
-@pytest.fixture
-def machine(root, run):
-    """How a training of fan is opened: `machine(system="OE", …)`."""
-
-    def opened(system="OE", parameter="all", settings=SETTINGS, seed=0, folder=None):
-        notebook = SYSTEMS[system].notebook
-        where = Run(folder) if folder else run
-        training = SystemTraining(notebook, "fan", settings, where, "", str(root), system, parameter, seed)
-        prepare(seed, 1)
-        return training
-
-    return opened
+from lib.settings import Training
 
 
 def trainer(machine, **which):
@@ -46,10 +24,27 @@ def weights(made):
 
 
 def test_machine_clips(machine):
-    data = machine().clips
+    """Standardised by the machine's training clips alone, the other machines' clips by the same numbers."""
+    given = machine()
+    data, training = given.clips, given.bank.training("fan")
     assert data.own.groupby("part").size().to_dict() == {"test": 4, "train": 9, "validation": 2}
-    assert set(data.pseudo["machine"]) == {"pump"} and data.own["deviation"].nunique() == 1
-    assert data.pseudo["deviation"].iloc[0] == data.own["deviation"].iloc[0]
+    sound = np.concatenate([given.bank.sound(row) for row in training.itertuples()]) / 32768
+    for rows in (data.own, data.pseudo):
+        assert np.allclose(rows["mean"], sound.mean()) and np.allclose(rows["deviation"], sound.std())
+    assert set(data.pseudo["machine"]) == {"pump"}
+
+
+def test_training_hears_no_validation_or_test_clip(root, machine):
+    """Neither of its own machine nor of another one, whose test clips lie beside."""
+    for i in range(6):
+        write_noise(root / "dev_data" / "raw" / "pump" / "test" / f"section_00_source_test_normal_{i:04d}.wav", seed=i)
+    given = machine(system="SerialOE-DFlow", parameter="m-n")
+    batches, clips = given.batches(), given.bank.clips
+    heard = clips.loc[np.unique(np.concatenate([batches.draw(step).clip for step in range(batches.steps)]))]
+    assert set(heard["split"]) == {"train"} and (clips["split"] == "test").sum() == 10
+    held = given.clips.part("validation").index
+    assert len(held) == 2 and not heard.index.isin(held).any()
+    assert set(heard["machine"]) == {"fan", "pump"} and (heard["machine"] == "pump").sum() == 4
 
 
 @pytest.mark.parametrize(("system", "parameter"), [("OE", "all"), ("SerialOE-DFlow", "m-n")])
@@ -71,8 +66,7 @@ def test_resumed_run_gives_the_same_weights(machine, tmp_path, capsys, system, p
 
 def test_batchnorm_is_estimated_anew(machine, tmp_path):
     """At the end its mean is that of the last weights on new batches, here by a plain loop."""
-    schedule = SETTINGS.training.model_copy(update={"batchnorm_batches": 3})
-    made = trainer(machine, folder=tmp_path / "a", settings=SETTINGS.model_copy(update={"training": schedule}))
+    made = trainer(machine, folder=tmp_path / "a", settings=changed(training={"batchnorm_batches": 3}))
     made.run()
     plain, means = trainer(machine, folder=tmp_path / "b"), []
     plain.run()
@@ -92,8 +86,12 @@ def test_checkpoint_of_another_recipe_or_damaged_is_not_resumed(machine, capsys,
     made = trainer(machine)
     made.run(epochs=1)
     assert "resumed" in (trainer(machine).run(epochs=2), capsys.readouterr().out)[1]
-    other = SETTINGS.model_copy(update={"frontend": SETTINGS.frontend.model_copy(update={"log": True})})
+    other = changed(frontend={"log": True})
     trainer(machine, settings=other).run(epochs=1)
+    assert "of other code, settings, data or torch" in capsys.readouterr().out
+    with monkeypatch.context() as patched:
+        patched.setattr("lib.dependencies.code", lambda notebook: "other code")
+        trainer(machine, settings=other).run(epochs=1)
     assert "of other code, settings, data or torch" in capsys.readouterr().out
     monkeypatch.setattr(torch, "__version__", "1.0")
     trainer(machine, settings=other).run(epochs=1)
@@ -110,54 +108,9 @@ def test_training_tells_the_machines_apart(root, machine):
     for path in (root / "eval_data" / "raw" / "pump" / "train").iterdir():
         samples = soundfile.read(path)[0]
         soundfile.write(path, np.convolve(samples, np.ones(8) / 8, "same"), 16000)
-    settings = SETTINGS.model_copy(
-        update={"training": SETTINGS.training.model_copy(update={"epochs": 12, "mixup": False})}
-    )
+    settings = changed(training={"epochs": 12, "mixup": False})
     history = trainer(machine, settings=settings).run()
     assert history["loss"].iloc[-1] < 0.5 * history["loss"].iloc[0]
-
-
-def test_precision_and_device():
-    cpu = torch.device("cpu")
-    assert device.pick_precision("fp32", cpu) == torch.float32 and device.pick_precision("bf16", cpu) == torch.bfloat16
-    assert device.pick_precision("auto", cpu) in (torch.float32, torch.bfloat16)
-
-
-def test_embeddings_cover_every_segment(machine, tmp_path):
-    given = machine()
-    data, embedder = given.clips, Embedder(Trainer(given).model, given)
-    table = embedder.clips(data.own, data.own["part"].to_numpy())
-    assert table.vectors.shape == (15 * 5, 512) and np.bincount(table.clip).tolist() == [5] * 15
-    assert np.allclose(np.bincount(table.clip, table.weight), 1)
-    source, target = data.part("train", "source"), data.part("train", "target")
-    mixed = embedder.pseudo_target(source, target, np.random.default_rng(0))
-    assert len(mixed.clips) == len(source) and (mixed.clips["part"] == "pseudo_target").all()
-    whole = concatenate([table, mixed])
-    whole.save(tmp_path / "embeddings.npz", {"data": "x"})
-    loaded = Embeddings.load(tmp_path / "embeddings.npz")
-    assert loaded.provenance == {"data": "x"}
-    assert np.array_equal(loaded.vectors, whole.vectors) and loaded.clips.equals(whole.clips)
-    part = loaded.part("validation")
-    assert len(part.clips) == 2 and part.clip.tolist() == [0] * 5 + [1] * 5
-
-
-def test_pseudo_target_is_a_mixture_of_audio(machine):
-    """With a network that passes its input on, λ can be read off the embedding."""
-    settings = SETTINGS.model_copy(update={"inliers": SETTINGS.inliers.model_copy(update={"pseudo_target_alpha": 1.0})})
-    given = machine(settings=settings)
-    data, embedder = given.clips, Embedder(Trainer(given).model, given)
-    seen = []
-    embedder._embed = lambda cuts, partners=None, lam=None: (
-        seen.append((cuts, partners, lam)) or (np.zeros((len(cuts), 512)), None)
-    )
-    source, target = data.part("train", "source"), data.part("train", "target")
-    embedder.pseudo_target(source, target, np.random.default_rng(0))
-    cuts, partners, lam = seen[0]
-    assert set(cuts.start.tolist()) == set(source["start"]) and set(partners.start.tolist()) <= set(target["start"])
-    assert all(len(set(part.tolist())) == 1 for part in lam.reshape(len(source), 5)) and len(set(lam.tolist())) == len(
-        source
-    )
-    assert torch.isfinite(gather(given.samples, partners, 8000)).all()
 
 
 @pytest.mark.parametrize(("system", "parameter"), [("OE", "all"), ("SerialOE-DFlow", "m-n")])
@@ -187,6 +140,68 @@ def steps(made, count=3):
     return terms
 
 
+def moved_by(optimizer, parameters):
+    """How far each parameter moves in a step at a gradient of 1."""
+    before = [p.detach().clone() for p in parameters]
+    for p in parameters:
+        p.grad = torch.ones_like(p)
+    optimizer.step()
+    return torch.cat([(b - p.detach()).flatten() for p, b in zip(parameters, before, strict=True)])
+
+
+def test_the_optimizer_is_adam_at_the_given_rate_without_weight_decay(machine):
+    """AdamW's first step is the learning rate whatever the gradient; without one, weights stay as they are."""
+    made = trainer(machine, system="OE-Flow")
+    optimizer, parameters = training.build_optimizer(made.model, 0.003), list(made.model.parameters())
+    before = weights(made)
+    for p in parameters:
+        p.grad = torch.zeros_like(p)
+    optimizer.step()
+    assert torch.equal(weights(made), before)
+    optimizer = training.build_optimizer(made.model, 0.003)
+    assert torch.allclose(moved_by(optimizer, parameters), torch.tensor(0.003), rtol=1e-2)
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(parameters)
+
+
+@pytest.mark.parametrize(("system", "rate"), [("OE", 1e-3), ("Serial-OE", 1e-3), ("OE-Flow", 1e-4)])
+def test_a_trainers_rate_is_the_systems(machine, system, rate):
+    settings = changed(training={"learning_rate": 1e-3}, joint={"learning_rate": 1e-4})
+    made = trainer(machine, system=system, settings=settings)
+    rates = []
+    for _ in range(made.batches.steps):
+        rates.append([group["lr"] for group in made.optimizer.param_groups])
+        made.optimizer.step()
+        made.schedule.step() if len(rates) < made.batches.steps else None
+    rates = np.array(rates)
+    assert rates.max() == pytest.approx(rate, rel=0.05) and (rates == rates[:, :1]).all()
+    if system == "OE-Flow":
+        assert np.allclose(rates, rate)
+
+
+def test_one_cycle_rises_to_its_peak_and_falls():
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 1e-3)
+    schedule = training.build_schedule(optimizer, Training(learning_rate=1e-3), 101)
+    rates = []
+    for _ in range(100):
+        rates.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    peak = int(np.argmax(rates))
+    assert rates[0] == pytest.approx(1e-3 / 25) and max(rates) == pytest.approx(1e-3, rel=1e-3) and 28 <= peak <= 31
+    assert (np.diff(rates[: peak + 1]) > 0).all() and (np.diff(rates[peak:]) < 0).all() and rates[-1] < 1e-6
+
+
+def test_the_attributes_gradient_reaches_the_extractor(machine):
+    """g_att is no bystander: L_att alone moves f_FE (Eq. 1)."""
+    made = trainer(machine, system="Serial-OE")
+    batch = made.batches.draw(0)
+    outputs = made.model(batch.spectrograms(made.samples, made.mel, made.batches.segment))
+    total_loss(made.model, outputs, batch, {"attribute": 5.0})[0].backward()
+    gradients = [p.grad for p in made.model.extractor.parameters()]
+    assert all(g is not None for g in gradients) and gradients[0].abs().max() > 0
+    assert made.model.class_head.weight.grad.abs().max() > 0 and made.model.machine_head.weight.grad is None
+
+
 def test_the_flow_moves_although_its_gradient_is_tiny(machine, tmp_path):
     """λ_Flow = 1e-7 leaves the flow gradients that AdamW's usual eps of 1e-8 would swallow."""
     made = trainer(machine, system="OE-Flow")
@@ -211,7 +226,7 @@ def test_the_flows_gradient_reaches_the_extractor(machine, tmp_path):
 
 
 def test_joint_training_lowers_every_term(machine, tmp_path):
-    settings = SETTINGS.model_copy(update={"joint": SETTINGS.joint.model_copy(update={"epochs": 12})})
+    settings = changed(joint={"epochs": 12})
     history = trainer(machine, settings=settings, system="SerialOE-DFlow", parameter="m-n").run()
     assert {"machine", "attribute", "flow", "embedding_variance"} <= set(history.columns)
     first, last = history.iloc[0], history.iloc[-1]
@@ -232,22 +247,58 @@ def test_a_collapse_is_said_in_plain_words(machine, tmp_path, capsys):
     assert not capsys.readouterr().out
 
 
-def test_score_maps_and_latents(machine):
-    given = machine(system="OE-Flow")
-    made, data = Trainer(given), given.clips
-    embedder = Embedder(made.model, given)
-    table = embedder.clips(data.own, data.own["part"].to_numpy())
-    assert table.maps.shape[0] == 75 and table.columns.shape == (75, table.maps.shape[2])
-    assert np.allclose([table.columns[table.clip == i].sum() for i in range(15)], 1)
-    latents = embedder.latents(data.own)
-    middle = Cuts.of(data.own, np.full(15, (16000 - 8000) // 2))
-    with torch.no_grad():
-        outputs = made.model.eval()(spectrograms(given.samples, middle, made.mel, 8000))
-        score = made.model.flow.score_map(outputs.feature_map).numpy()
-    expected = 0.5 * (latents**2).sum(axis=1) + 256 * np.log(2 * np.pi)
-    assert latents.shape[:2] == (15, 512) and np.allclose(score, expected, rtol=1e-5)
-    mixed = embedder.pseudo_target(data.part("train", "source"), data.part("train", "target"), np.random.default_rng(0))
-    whole = concatenate([table, mixed])
-    assert np.isnan(whole.part("pseudo_target").maps).all() and np.array_equal(
-        whole.part("test").maps, table.part("test").maps
+def test_numbers_do_not_follow_the_threads_around(root, tmp_path):
+    """Two trainings opened where torch was left with 1 and with 2 threads: the setting decides, models are equal."""
+    preset = tmp_path / "small.yaml"
+    preset.write_text(
+        "frontend: {segment_seconds: 0.5, mels: 40, hop: 256}\ntraining: {epochs: 1, batch: 16, precision: fp32}"
     )
+    found, before = [], torch.get_num_threads()
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        folder = tmp_path / f"run{threads}"
+        given = SystemTraining.open("03_oe_training", "fan", str(preset), str(root), str(folder), system="OE")
+        assert torch.get_num_threads() == given.settings.threads == 1
+        made = Trainer(given)
+        made.run()
+        made.save()
+        table = Embedder(made.model, given).clips(given.clips.own, given.clips.own["part"].to_numpy())
+        found.append((weights(made), table.vectors))
+        assert json.loads((given.folder / "model.json").read_text())["threads"] == 1
+    torch.set_num_threads(before)
+    assert torch.equal(found[0][0], found[1][0]) and np.array_equal(found[0][1], found[1][1])
+
+
+def test_a_narrow_map_trains_in_float32(machine):
+    """16 frames of 16 bands leave a map of 1 × 1."""
+    bf16 = {"precision": "bf16"}
+    assert trainer(machine, settings=changed(training=bf16)).precision == torch.float32
+    wide = changed(training=bf16, frontend={"mels": 40, "hop": 128})
+    assert trainer(machine, settings=wide).precision == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("system", "precision", "audible", "means", "mend"),
+    [
+        ("OE", torch.float32, False, {"machine": np.nan}, "problems.csv"),
+        ("OE", torch.float32, True, {"machine": np.nan}, r"lower training.learning_rate$"),
+        ("OE", torch.bfloat16, True, {"machine": np.nan}, "training.precision: fp32, or lower training.learning_rate"),
+        ("OE-Flow", torch.bfloat16, True, {"machine": 0.1, "flow": np.inf}, "L_Flow alone .* flow.weight or joint.learn"),
+        ("OE-Flow", torch.bfloat16, True, {"machine": np.nan, "flow": np.nan}, "fp32, or lower joint.learning_rate"),
+        ("OE-Flow", torch.float32, True, {"machine": np.nan, "flow": np.nan}, "lower joint.learning_rate or flow.weight"),
+    ],
+)  # fmt: skip
+def test_a_loss_that_is_not_finite_names_its_cause(machine, system, precision, audible, means, mend):
+    made = trainer(machine, system=system)
+    made.precision = precision
+    assert re.search(mend, made._mend(means, audible))
+
+
+def test_a_training_that_diverges_stops(machine):
+    made = trainer(machine, settings=changed(training={"learning_rate": 1e30}))
+    with pytest.raises(ValueError, match=r"the loss became .* in epoch 1: .*lower training.learning_rate"):
+        made.run()
+    made = trainer(machine)
+    made.mel.register_buffer("window", torch.full_like(made.mel.window, torch.nan), persistent=False)
+    with pytest.raises(ValueError, match="the loss became nan in epoch 1: what the network hears is not finite"):
+        made.run()
