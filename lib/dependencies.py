@@ -9,18 +9,29 @@ import hashlib
 import json
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from lib.paths import NOTEBOOKS, PROJECT
 from lib.settings import Joint, Settings
 
 LIBRARY = PROJECT / "lib"
-UNREAD = {"demo", "team"}  # settings that change no result: the data's fingerprint holds what the demo data is
+UNREAD = {"demo"}  # settings that change no result: the data's fingerprint holds what the demo data is
 FLOW_GROUPS = {"flow", "joint"}  # of settings that only a system with a flow reads
 METHODS = {  # what a property or method of `Settings` reads for its caller
     "segment_samples": {"frontend.segment_seconds", "data.sample_rate"},
     "training_of": {f"joint.{field}" for field in Joint.model_fields},
     "rows": {"systems", "baselines"},
 }
+
+
+class Source(NamedTuple):
+    """What a module or a notebook says, without comments and layout."""
+
+    code: str
+    imports: frozenset[str]  # dotted names below `lib`
+    data: frozenset[str]  # names of csv files in its texts
+    read: frozenset[tuple[str, str]]  # (owner, name) of every attribute that it reads, calls left out
+    named: frozenset[str]  # every name in it
 
 
 def sources(notebook: str) -> list[Path]:
@@ -30,20 +41,21 @@ def sources(notebook: str) -> list[Path]:
         notebook: its name in notebooks/, without suffix.
     """
     path = NOTEBOOKS / f"{notebook}.ipynb"
-    found, waiting = set(), _imported(_tree(path))
+    found, waiting = set(), _files(_source(path).imports)
     while waiting:
         file = waiting.pop()
-        if file in found:
-            continue
+        if file not in found and file.suffix == ".py":
+            source = _source(file)
+            beside = {file.parent / name for name in source.data}
+            waiting |= _files(source.imports) | {data for data in beside if data.is_file()}
         found.add(file)
-        waiting |= _linked(file)
     return [path, *sorted(found)]
 
 
 def code(notebook: str) -> str:
-    """Digest of `sources`: of the notebook its code cells alone, so that outputs and metadata do not matter."""
-    path, *files = sources(notebook)
-    contents = [_cells(path).encode(), *(file.read_bytes() for file in files)]
+    """Digest of what `sources` say: neither comments and layout count, nor a notebook's texts, outputs and metadata."""
+    files = sources(notebook)
+    contents = [file.read_bytes() if file.suffix == ".csv" else _source(file).code.encode() for file in files]
     return hashlib.sha256(b"\0".join(contents)).hexdigest()[:16]
 
 
@@ -55,9 +67,9 @@ def settings_read(notebook: str, flow: bool = True) -> list[str]:
     Args:
         notebook: its name. flow: whether it trains a flow; without one, `FLOW_GROUPS` are not read.
     """
-    path, *files = sources(notebook)
-    names = [_names(file) for file in (path, *files) if file.suffix != ".csv" and file.name != "settings.py"]
-    read, named = (set().union(*found) for found in zip(*names, strict=True))
+    files = [file for file in sources(notebook) if file.suffix != ".csv" and file.name != "settings.py"]
+    read = frozenset().union(*(_source(file).read for file in files))
+    named = frozenset().union(*(_source(file).named for file in files))
     found = {name for method, names in METHODS.items() if ("settings", method) in read for name in names}
     for group, field in Settings.model_fields.items():
         fields = getattr(field.annotation, "model_fields", None)
@@ -84,59 +96,43 @@ def provenance(notebook: str, settings: Settings, flow: bool = True) -> dict:
     return {"notebook": notebook, "code": code(notebook), "settings": read}
 
 
-def _cells(path):
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+def _source(path):
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+        text = "\n".join("".join(cell["source"]) for cell in cells)
+    return _parsed(text)
 
 
 @lru_cache(maxsize=256)
-def _linked(path):
-    """Files that a module imports or reads; none of a data file."""
-    return _imported(_tree(path)) | _beside(path) if path.suffix == ".py" else set()
-
-
-@lru_cache(maxsize=256)
-def _tree(path):
-    """Syntax tree of a module or of a notebook's code cells."""
-    return ast.parse(_cells(path) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8"))
-
-
-@lru_cache(maxsize=256)
-def _names(path):
-    """(owner, name) of every attribute that the code reads, calls left out, and every name in it."""
-    nodes = list(ast.walk(_tree(path)))
+def _parsed(text):
+    tree = ast.parse(text)
+    nodes = list(ast.walk(tree))
     called = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
-    read = {
-        (_owner(node.value), node.attr)
-        for node in nodes
-        if isinstance(node, ast.Attribute) and (id(node) not in called or node.attr in METHODS)
-    }
+    attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
+    read = {(_owner(node.value), node.attr) for node in attributes if id(node) not in called or node.attr in METHODS}
     words = {ast.Attribute: "attr", ast.Name: "id", ast.arg: "arg"}
-    return read, {getattr(node, words[type(node)]) for node in nodes if type(node) in words}
+    named = {getattr(node, words[type(node)]) for node in nodes if type(node) in words}
+    texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    data = {text for text in texts if text.endswith(".csv") and "/" not in text}
+    return Source(ast.unparse(tree), _imports(nodes), *map(frozenset, (data, read, named)))
 
 
-def _imported(tree):
-    """Files of lib that the import statements of a syntax tree name."""
+def _imports(nodes):
     names = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    files = set()
-    for name in names:
-        parts = name.split(".")
-        if parts[0] == "lib":
-            base = LIBRARY.joinpath(*parts[1:])
-            files |= {file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()}
-    return files
+    return frozenset(name for name in names if name.split(".")[0] == "lib")
 
 
-def _beside(path):
-    """Data files that a module names in a text and that lie in its folder."""
-    texts = {node.value for node in ast.walk(_tree(path)) if isinstance(node, ast.Constant)}
-    names = {text for text in texts if isinstance(text, str) and text.endswith(".csv") and "/" not in text}
-    return {path.parent / name for name in names if (path.parent / name).is_file()}
+def _files(names):
+    """Files of lib behind dotted names, which may also name what a module holds."""
+    bases = [LIBRARY.joinpath(*name.split(".")[1:]) for name in names]
+    files = {file for base in bases for file in (base.with_suffix(".py"), base / "__init__.py")}
+    return {file for file in files if file.is_file()}
 
 
 def _owner(node):

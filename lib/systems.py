@@ -5,6 +5,7 @@ A new system is one more row.
 
 from dataclasses import dataclass
 
+ALL = "all"  # parameter of a system that is trained once
 DEVELOPMENT_MACHINES = ("bearing", "fan", "gearbox", "slider", "valve", "ToyCar", "ToyTrain")  # of Tables 2–4
 
 

@@ -11,10 +11,9 @@ import threadpoolctl
 
 from lib import dependencies, paths
 from lib.demo.data import make_demo_data
-from lib.recordings.attributes import ALL
 from lib.recordings.clips import ClipBank
 from lib.settings import Settings, load_settings
-from lib.systems import SYSTEMS
+from lib.systems import ALL, SYSTEMS
 
 
 @dataclass(frozen=True)

@@ -146,9 +146,7 @@ class Trainer:
         if broken == ["flow"]:
             return f"L_Flow alone overflows; lower flow.weight or {rate}"
         if self.precision != torch.float32:
-            return (
-                f"bfloat16 overflows or this processor miscounts in it; set training.precision: fp32, then lower {rate}"
-            )
+            return f"bfloat16 overflows, or this processor errs in it; set training.precision: fp32, or lower {rate}"
         return f"the steps are too long; lower {rate}" + (" or flow.weight" if self.model.flow is not None else "")
 
     def _estimate_batchnorm(self):

@@ -14,9 +14,7 @@ import pandas as pd
 from lib.recordings.dcase import attribute_table
 from lib.recordings.values import number_of
 from lib.settings import Flow, Settings
-from lib.systems import System
-
-ALL = "all"  # in place of a parameter's name: every attribute jointly
+from lib.systems import ALL, System
 
 
 def parameters(training: pd.DataFrame) -> list[str]:

@@ -4,8 +4,9 @@ from lib.settings import Settings
 
 SETTINGS = Settings.model_validate({
     "frontend": {"segment_seconds": 0.5, "mels": 16, "hop": 512},
-    "training": {"epochs": 4, "batch": 8, "learning_rate": 1e-3, "precision": "fp32"},
+    "training": {"epochs": 4, "batch": 8, "learning_rate": 1e-3, "precision": "fp32", "checkpoint_epochs": 4},
     "joint": {"epochs": 4},
+    "flow": {"steps": 2},
 })  # fmt: skip
 
 
