@@ -62,6 +62,12 @@ class Batch:
         one_hot = (self.category[:, None] == np.arange(count)).astype(float)
         return self.lam[:, None] * one_hot + (1 - self.lam[:, None]) * one_hot[self.partner]
 
+    def examples(self, count: int = 4) -> np.ndarray:
+        """(count,) positions to look at: of a mixed batch the evenest mixtures, else both kinds alike."""
+        if self.mixed:
+            return np.argsort(abs(self.lam - 0.5), kind="stable")[:count]
+        return np.concatenate([np.flatnonzero(self.own == t)[: count // 2] for t in (1, 0)])
+
     def captions(self, chosen: Iterable[int], machines: pd.Series) -> list[str]:
         """What the inputs at the `chosen` positions are made of; `machines` is the index's column of names."""
         own, t = [machines[i] for i in self.clip], self.target

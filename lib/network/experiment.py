@@ -8,9 +8,11 @@ from functools import cached_property
 from pathlib import Path
 
 import threadpoolctl
+import torch
 
 from lib import dependencies, paths
 from lib.demo.data import make_demo_data
+from lib.network.device import pick_device, prepare
 from lib.recordings.clips import ClipBank
 from lib.settings import Settings, load_settings
 from lib.systems import ALL, SYSTEMS
@@ -45,7 +47,7 @@ class Experiment:
     def open(
         cls, notebook: str, machine: str, preset: str, data_root: str = "", run_dir: str = "", **which
     ) -> "Experiment":
-        """The experiment that a notebook's parameters name, on as many CPU threads as the settings say.
+        """The experiment that a notebook's parameters name, on as many CPU threads as the settings say; seeds weights.
 
         Args:
             notebook: its name. machine, preset, data_root, run_dir: its parameters. which: `system`, `parameter`,
@@ -56,7 +58,9 @@ class Experiment:
         """
         settings = load_settings(preset)
         threadpoolctl.threadpool_limits(settings.threads)
-        return cls(notebook, machine, settings, paths.run_folder(run_dir, preset), preset, data_root, **which)
+        experiment = cls(notebook, machine, settings, paths.run_folder(run_dir, preset), preset, data_root, **which)
+        prepare(experiment.seed, settings.threads)
+        return experiment
 
     @cached_property
     def bank(self) -> ClipBank:
@@ -65,6 +69,16 @@ class Experiment:
         if not self.data_root:
             make_demo_data(root, self.settings.demo)
         return ClipBank.open(self.run, root, self.settings.data)
+
+    @cached_property
+    def device(self) -> torch.device:
+        """What computes."""
+        return pick_device()
+
+    @cached_property
+    def samples(self) -> torch.Tensor:
+        """(total,) int16 tensor, the bank on the device."""
+        return self.bank.tensor(self.device)
 
     @property
     def folder(self) -> Path:

@@ -4,10 +4,8 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 
 from lib.network.batches import BalancedBatches
-from lib.network.device import pick_device, prepare
 from lib.network.experiment import Experiment
 from lib.network.frontend import MelSpectrogram
 from lib.recordings.attributes import Labels
@@ -24,26 +22,14 @@ class SystemTraining(Experiment):
     def open(
         cls, notebook: str, machine: str, preset: str, data_root: str = "", run_dir: str = "", **which
     ) -> "SystemTraining":
-        """As `Experiment.open`; seeds the weights, too."""
+        """As `Experiment.open`; ValueError, too, for a system that another notebook trains."""
         find_system(which["system"], flow=notebook == "04_joint_flow_training")
-        experiment = super().open(notebook, machine, preset, data_root, run_dir, **which)
-        prepare(experiment.seed, experiment.settings.threads)
-        return experiment
+        return super().open(notebook, machine, preset, data_root, run_dir, **which)
 
     @property
     def row(self) -> System:
         """Its row of Table 1."""
         return SYSTEMS[self.system]
-
-    @cached_property
-    def device(self) -> torch.device:
-        """What computes."""
-        return pick_device()
-
-    @cached_property
-    def samples(self) -> torch.Tensor:
-        """(total,) int16 tensor, the bank on the device."""
-        return self.bank.tensor(self.device)
 
     @cached_property
     def mel(self) -> MelSpectrogram:

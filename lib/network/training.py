@@ -105,6 +105,12 @@ class Trainer:
         self.recipe = json.dumps(made)
         self.history, self._collapsed = [], False
 
+    def loss(self) -> str:
+        """The loss as the paper writes it (Eqs. 1 and 5), with its weights."""
+        second = {"attribute": "L_att", "section": "L_section"}[self.model.second_task]
+        names = {"machine": "L_machine", "attribute": second, "flow": "L_Flow"}
+        return "L = " + " + ".join(f"{weight:g} · {names[name]}" for name, weight in self.weights.items())
+
     def run(self, epochs: int | None = None) -> pd.DataFrame:
         """Train up to `epochs` (default: all), resuming a checkpoint of the same recipe; returns the history."""
         self._resume()
@@ -223,6 +229,7 @@ class Trainer:
         write_text(folder / "model.json", json.dumps(facts | {"threads": torch.get_num_threads()}, indent=1))
         write_text(folder / "history.csv", history.to_csv(index=False, lineterminator="\n"))
         self.checkpoint.unlink(missing_ok=True)
+        print(f"saved under {folder}")
 
 
 def _centre_cuts(rows, segment, device):

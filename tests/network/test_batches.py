@@ -181,3 +181,12 @@ def test_a_half_is_its_own_parents():
         np.arange(2), None, np.array([1, 0]), np.array([0.5, 0.5]), np.ones(2), np.zeros(2), np.array([3.0, 4.0])
     )
     assert batch.position.tolist() == [3.0, 4.0]
+
+
+def test_examples_are_of_both_kinds_or_the_evenest_mixtures():
+    batches = make(Training(batch=8, epochs=4))
+    assert batches.draw(0).examples().tolist() == [0, 1, 4, 5]
+    mixed = batches.draw(batches.steps - 1)
+    chosen = mixed.examples(3)
+    left = np.setdiff1d(np.arange(8), chosen)
+    assert len(chosen) == 3 and abs(mixed.lam[chosen] - 0.5).max() <= abs(mixed.lam[left] - 0.5).min()

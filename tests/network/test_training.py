@@ -302,3 +302,11 @@ def test_a_training_that_diverges_stops(machine):
     made.mel.register_buffer("window", torch.full_like(made.mel.window, torch.nan), persistent=False)
     with pytest.raises(ValueError, match="the loss became nan in epoch 1: what the network hears is not finite"):
         made.run()
+
+
+def test_the_loss_is_written_as_in_the_paper(machine):
+    assert trainer(machine).loss() == "L = 1 · L_machine"
+    made = trainer(machine, system="SerialOE-DFlow", parameter="m-n")
+    assert made.loss() == "L = 1 · L_machine + 5 · L_att + 1e-07 · L_Flow"
+    section = changed(training={"second_task": "section", "attribute_weight": 2.0})
+    assert trainer(machine, system="Serial-OE", settings=section).loss() == "L = 1 · L_machine + 2 · L_section"
