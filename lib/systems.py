@@ -4,6 +4,7 @@ A new system is one more row.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 ALL = "all"  # parameter of a system that is trained once
 DEVELOPMENT_MACHINES = ("bearing", "fan", "gearbox", "slider", "valve", "ToyCar", "ToyTrain")  # of Tables 2–4
@@ -41,6 +42,15 @@ class System:
     def per_parameter(self) -> bool:
         """Whether it is trained once per attribute parameter, and averaged over them."""
         return self.latent == "invariant"
+
+
+class Trained(NamedTuple):
+    """One training: where `paths.Run.trained` puts it."""
+
+    machine: str
+    system: str
+    parameter: str
+    seed: int
 
 
 _OE, _FLOW = ("machine",), ("machine", "flow")

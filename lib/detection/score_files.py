@@ -12,9 +12,8 @@ from pyarrow import parquet
 from lib import dependencies
 from lib.paths import readable, whole_file
 from lib.recordings.clips import ClipBank
-from lib.recordings.plan import Trained
 from lib.settings import Settings
-from lib.systems import BASELINE, SYSTEMS
+from lib.systems import BASELINE, SYSTEMS, Trained
 
 KEY = b"provenance"
 NAMES = ("machine", "system", "parameter", "seed")

@@ -12,18 +12,9 @@ from lib.recordings import attributes
 from lib.recordings.clips import ClipBank
 from lib.recordings.dcase import validation_mask
 from lib.settings import Settings
-from lib.systems import BASELINE, SYSTEMS, System, find_system
+from lib.systems import BASELINE, SYSTEMS, System, Trained, find_system
 
 SOURCE_CLIPS = 2  # that a system needs in its training part, as `machine.MachineClips`
-
-
-class Trained(NamedTuple):
-    """One training: where `paths.Run.trained` puts it."""
-
-    machine: str
-    system: str
-    parameter: str
-    seed: int
 
 
 class LeftOut(NamedTuple):
