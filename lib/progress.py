@@ -1,16 +1,19 @@
 """How work goes on: processes at a time, and progress bars for a person.
 
-Batch runs set TQDM_DISABLE, which tqdm's notebook bars do not read by themselves.
+Batch runs set TQDM_DISABLE, which tqdm's notebook bars do not read by themselves; a log file gets no bars either.
 """
 
 import os
+import sys
+from collections.abc import Iterable
 
 from tqdm.auto import tqdm
 
 
-def progress(iterable, label, **options):
+def progress(iterable: Iterable, label: str, **options) -> Iterable:
     """`iterable` with a bar that goes when it is done."""
-    return tqdm(iterable, label, leave=False, disable=bool(os.environ.get("TQDM_DISABLE")), **options)
+    seen = "ipykernel" in sys.modules or sys.stderr.isatty()
+    return tqdm(iterable, label, leave=False, disable=bool(os.environ.get("TQDM_DISABLE")) or not seen, **options)
 
 
 def cores() -> int:
