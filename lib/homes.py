@@ -58,7 +58,7 @@ def can_write(folder: str | os.PathLike) -> bool:
     >>> can_write("/proc/nowhere")
     False
     """
-    place = next(path for path in (Path(folder), *Path(folder).absolute().parents) if path.exists())
+    place = next(path for path in (Path(folder), *Path(folder).absolute().parents) if os.path.exists(path))
     try:
         with tempfile.TemporaryFile(dir=place, buffering=0) as probe:  # a full disk takes an empty file
             probe.write(bytes(4096))

@@ -2,12 +2,14 @@
 
 import getpass
 import os
+import pathlib
 import pwd
 import subprocess
 import sys
 import tempfile
 
 import pytest
+from makers import at_most
 
 from lib import homes
 from lib.paths import PROJECT
@@ -44,6 +46,22 @@ def test_a_module_is_run_with_places_to_write(temporary):
     environment = {"PYTHONPATH": str(PROJECT), "HOME": NOWHERE, "TMPDIR": str(temporary), "PYTHONUSERBASE": "/user"}
     assert subprocess.run(command, env=environment, capture_output=True, text=True).stdout == "/user\n"
     assert (temporary / f"asd-{os.getuid()}" / "jupyter_runtime_dir").is_dir()
+
+
+def test_a_disk_that_is_full(tmp_path):
+    assert homes.can_write(tmp_path)
+    with at_most(0):
+        assert not homes.can_write(tmp_path)
+
+
+def test_a_folder_behind_a_closed_door(monkeypatch):
+    """Path.exists raises where the folder above may not be entered."""
+
+    def closed(path, **_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(pathlib.Path, "stat", closed)
+    assert not homes.can_write(NOWHERE)
 
 
 def test_only_what_cannot_be_written_moves(tmp_path, temporary):

@@ -69,7 +69,7 @@ def test_this_interpreter_over_private_sockets_whatever_the_home_says(book, temp
     spec.write_text(
         json.dumps({"argv": ["/bin/false", "{connection_file}"], "display_name": "P", "language": "python"})
     )
-    startup.write_text("print('from the start-up file')")
+    startup.write_text("import builtins; builtins.started = True")
     for name, value in {
         "JUPYTER_PATH": tmp_path / "jupyter",
         "JUPYTER_DATA_DIR": tmp_path / "jupyter",
@@ -79,11 +79,13 @@ def test_this_interpreter_over_private_sockets_whatever_the_home_says(book, temp
         "JUPYTER_DEFAULT_PROVISIONER_NAME": "elsewhere",
     }.items():
         monkeypatch.setenv(name, str(value))
-    notebook, executed = book(WHERE + "import matplotlib; print(matplotlib.get_backend())")
+    notebook, executed = book(
+        WHERE + "import builtins, matplotlib; print(matplotlib.get_backend(), hasattr(builtins, 'started'))"
+    )
     kernels.execute(notebook, executed, {"seed": 1})
     lines = printed(executed).splitlines()
     interpreter, connection, folder, mode = json.loads(lines[0])
-    assert interpreter == sys.executable and len(lines) == 2 and "inline" in lines[1]
+    assert interpreter == sys.executable and len(lines) == 2 and "inline False" in lines[1].replace("'", "")
     assert connection["transport"] == "ipc" and Path(connection["ip"]).parent == Path(folder)
     assert Path(folder).parent == temporary and mode & 0o777 == 0o700
     assert not list(temporary.iterdir())
