@@ -12,7 +12,7 @@ from IPython.display import Audio
 from lib.paths import NOTEBOOKS
 
 BOOKS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
-PARAMETERS = {"machine", "system", "parameter", "seed", "preset", "data_root", "run_dir", "seeds"}
+PARAMETERS = {"machine", "system", "parameter", "seed", "preset", "data_root", "run_dir", "machines", "seeds"}
 
 
 def code_cells(path):
