@@ -98,7 +98,7 @@ def _run_folder(name):
 
 
 def _batch(given, settings, seeds, run, token, console):
-    from lib import graph, summary  # torch takes seconds, which a refused command line should not
+    from lib import graph, summary  # they take a second, which a refused command line should not
 
     planned = graph.Graph.of(run, settings, given.preset, given.data, given.machines, seeds, given.cores, token)
     for line in summary.first_lines(planned):

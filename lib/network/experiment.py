@@ -1,21 +1,24 @@
 """One machine in one run, as a notebook is given it: what is asked for, the bank, and what stands beside each result.
 
-The bank is opened when it is first wanted: 05 fits detectors without one. `system_training` adds what a training needs.
+The bank is opened when it is first wanted, and torch, whose import takes seconds, with the device: 05 fits detectors
+without either. `system_training` adds what a training needs.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import threadpoolctl
-import torch
 
 from lib import dependencies, paths
 from lib.demo.data import make_demo_data
-from lib.network.device import pick_device, prepare
 from lib.recordings.clips import ClipBank
 from lib.settings import Settings, load_settings
 from lib.systems import ALL, SYSTEMS
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Experiment:
     def open(
         cls, notebook: str, machine: str, preset: str, data_root: str = "", run_dir: str = "", **which
     ) -> "Experiment":
-        """The experiment that a notebook's parameters name, on as many CPU threads as the settings say; seeds weights.
+        """The experiment that a notebook's parameters name, on as many CPU threads as the settings say.
 
         Args:
             notebook: its name. machine, preset, data_root, run_dir: its parameters. which: `system`, `parameter`,
@@ -58,9 +61,7 @@ class Experiment:
         """
         settings = load_settings(preset)
         threadpoolctl.threadpool_limits(settings.threads)
-        experiment = cls(notebook, machine, settings, paths.run_folder(run_dir, preset), preset, data_root, **which)
-        prepare(experiment.seed, settings.threads)
-        return experiment
+        return cls(notebook, machine, settings, paths.run_folder(run_dir, preset), preset, data_root, **which)
 
     @cached_property
     def bank(self) -> ClipBank:
@@ -71,12 +72,15 @@ class Experiment:
         return ClipBank.open(self.run, root, self.settings.data)
 
     @cached_property
-    def device(self) -> torch.device:
-        """What computes."""
+    def device(self) -> "torch.device":
+        """What computes; from here on torch has the experiment's seed and the threads of its settings."""
+        from lib.network.device import pick_device, prepare
+
+        prepare(self.seed, self.settings.threads)
         return pick_device()
 
     @cached_property
-    def samples(self) -> torch.Tensor:
+    def samples(self) -> "torch.Tensor":
         """(total,) int16 tensor, the bank on the device."""
         return self.bank.tensor(self.device)
 

@@ -16,10 +16,10 @@ import warnings
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 
 from lib import paths
 from lib.paths import whole_file
@@ -27,6 +27,9 @@ from lib.progress import cores
 from lib.recordings import dcase, levels
 from lib.recordings.decoding import STATE, VERSION, Job, checksum_of, decode_into, file_state, measure
 from lib.settings import Data, load_settings
+
+if TYPE_CHECKING:
+    import torch
 
 
 class ClipBank:
@@ -117,8 +120,10 @@ class ClipBank:
         own = self.clips["machine"] == machine
         return _digest(self.clips[own | (self.clips["split"] == "train")], self.decoder)
 
-    def tensor(self, device="cpu") -> torch.Tensor:
+    def tensor(self, device="cpu") -> "torch.Tensor":
         """(total,) int16 tensor of `samples`: a view of the memory map on the CPU, a copy on a GPU."""
+        import torch  # takes seconds, which what only indexes or audits should not wait for
+
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             return torch.from_numpy(self.samples).to(device)
