@@ -44,8 +44,10 @@ class Console:
         """Start counting; `counts` is how many times each notebook will run."""
         self._total, self._done, self._began = sum(counts.values()), 0, time.monotonic()
         if self._total and self.stream.isatty():
+            known = os.get_terminal_size(self.stream.fileno()).columns > 0  # not in every container or recorder
+            width = {"dynamic_ncols": True} if known else {"ncols": 80, "nrows": 24}
             self._bar = tqdm(
-                total=self._total, bar_format=BAR, file=self.stream, smoothing=0, leave=False, dynamic_ncols=True
+                total=self._total, bar_format=BAR, file=self.stream, smoothing=0, leave=False, disable=False, **width
             )
 
     def hear(self, event: Mapping) -> None:
