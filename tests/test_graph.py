@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import sys
 
 import nbformat
 import pandas as pd
@@ -14,7 +15,7 @@ from makers import batch
 
 from lib.dependencies import LIBRARY
 from lib.graph import Graph
-from lib.paths import NOTEBOOKS, PRESETS, Run, data_folder
+from lib.paths import NOTEBOOKS, PRESETS, PROJECT, Run, data_folder
 from lib.settings import load_settings
 from lib.systems import ROWS, SYSTEMS
 
@@ -31,6 +32,7 @@ def jobs(printed):
     return len(re.findall(r"^\[ *\d+/\d+\] ", printed, re.MULTILINE))
 
 
+GOLDEN = PROJECT / "tests" / "golden_smoke.csv"
 MODEL = {"model.safetensors", "model.json", "history.csv", "embeddings.npz"}
 FITTED = {"detectors.npz", "detectors.json", "detector_scores.parquet"}
 
@@ -84,6 +86,24 @@ def test_submission_files_of_a_run(smoke):
         decisions = (system / "decision_result_fan_section_00_test.csv").read_text().splitlines()
         assert len(scores) == len(decisions) == 16 and scores == sorted(scores)
         assert {line.rsplit(",", 1)[1] for line in decisions} <= {"0", "1"}
+
+
+def score_means(folder):
+    """Mean raw score over the test clips by (machine, system, parameter, detector), one of each family."""
+    tables = [pd.read_parquet(path) for path in Run(folder).scores()]
+    scores = pd.concat(tables, ignore_index=True).query("part == 'test' and aggregator == 'plain'")
+    scores = scores[scores["fit_set"].isin(("", "source")) & ~scores["detector"].str.contains(r"-(?:2|4)$")]
+    return scores.groupby(["machine", "system", "parameter", "detector"])["score"].mean()
+
+
+def test_scores_are_the_golden_ones(smoke):
+    """A change of behaviour anywhere between a clip and its score shows. Tolerance 1 %: processors round differently.
+
+    Where a change is wanted, `python tests/test_graph.py outputs/smoke` writes the file anew from a run of the preset.
+    """
+    found, golden = score_means(smoke[0]), pd.read_csv(GOLDEN, index_col=[0, 1, 2, 3])["score"]
+    assert list(found.index) == list(golden.index)
+    assert found.to_numpy() == pytest.approx(golden.to_numpy(), rel=1e-2)
 
 
 def graph_of(folder, preset="smoke", data="", machines="", cores=2):
@@ -142,3 +162,7 @@ def test_real_clips_at_smoke_scale(real_root, tmp_path):
         official["Baseline (MSE)", "paper"] == "54.89"
     )  # the paper's baselines follow the official rule, and only they
     assert ("Baseline (MSE)", "paper") not in paper and ("OE", "paper") not in official
+
+
+if __name__ == "__main__":
+    score_means(sys.argv[1]).to_csv(GOLDEN, float_format="%.6g")

@@ -57,6 +57,12 @@ def test_cells_are_short_and_define_nothing(path):
         assert not any(isinstance(n, ast.ClassDef | ast.FunctionDef) for n in ast.walk(ast.parse(cell.source)))
 
 
+def test_most_of_a_notebook_is_the_story(path):
+    """What opens the experiment and what saves: at most a quarter of the lines of code (06 saves what it is for)."""
+    _, _, opens, *story, saves = [len(cell.source.splitlines()) for cell in code_cells(path)]
+    assert opens + saves <= (opens + sum(story) + saves) / 4 or path.stem.startswith("06")
+
+
 def test_results_are_written_by_the_last_cell_alone(path):
     cells = nbformat.read(path, as_version=4).cells
     assert cells[-2].source == "## Save"
