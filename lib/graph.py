@@ -23,6 +23,9 @@ from lib.settings import Settings
 WORKFLOW = paths.PROJECT / "workflow"
 PYTHON = sys.executable  # that executes the notebooks
 TICK = 0.2  # s between two looks at what the jobs said
+# A dry run looks for locks by a pattern, in which braces of the folder's name would be wildcards; the run has its own lock.
+DRY_RUN = "from snakemake.persistence import file; file.FilePersistence._read_locks = lambda _: ()\n"
+DRY_RUN += "from snakemake.cli import main; main()"
 _COUNT = re.compile(r"^(\d\d_\w+)\s+(\d+)$", re.MULTILINE)  # of Snakemake's table of jobs to run
 _JOB = re.compile(r"^(?:local)?rule (\d\d_\w+):\n((?:    .*\n)*)", re.MULTILINE)
 
@@ -134,7 +137,8 @@ class Graph:
 
     def to_run(self) -> list[str]:
         """The notebooks that a run would execute now, each with its machine and system."""
-        command = [*self._command(False), "--dry-run"]
+        executable, _, _, *arguments = self._command(False)
+        command = [executable, "-c", DRY_RUN, *arguments, "--dry-run"]
         log = self.run.state / "dry-run.log"
         with open(log, "wb") as file:
             done = subprocess.run(command, stdout=file, stderr=file, env=self._environment(), check=False)

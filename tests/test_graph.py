@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sys
+from pathlib import Path
 
 import nbformat
 import pandas as pd
@@ -165,4 +166,4 @@ def test_real_clips_at_smoke_scale(real_root, tmp_path):
 
 
 if __name__ == "__main__":
-    score_means(sys.argv[1]).to_csv(GOLDEN, float_format="%.6g")
+    score_means(Path(sys.argv[1])).to_csv(GOLDEN, float_format="%.6g")
