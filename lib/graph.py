@@ -23,7 +23,7 @@ from lib.settings import Settings
 WORKFLOW = paths.PROJECT / "workflow"
 PYTHON = sys.executable  # that executes the notebooks
 TICK = 0.2  # s between two looks at what the jobs said
-# A dry run looks for locks by a pattern, in which braces of the folder's name would be wildcards; the run has its own lock.
+# A dry run looks for locks by a pattern, in which braces of the folder would be wildcards; the run has its own lock.
 DRY_RUN = "from snakemake.persistence import file; file.FilePersistence._read_locks = lambda _: ()\n"
 DRY_RUN += "from snakemake.cli import main; main()"
 _COUNT = re.compile(r"^(\d\d_\w+)\s+(\d+)$", re.MULTILINE)  # of Snakemake's table of jobs to run
