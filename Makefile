@@ -25,7 +25,7 @@ paper:
 	@$(MAKE) run PRESET=paper
 
 test: $(VENV)/ready
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-all: test
 	$(BIN)/python -m pytest -m long

@@ -1,5 +1,6 @@
 """Fixtures: a small data root of noise, and the real clips where ASD_DATA names them."""
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -7,14 +8,6 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # before nu
 
 import pytest
 from makers import batch, write_noise
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Tests of the one smoke run stay in one of pytest-xdist's processes, so that it is one."""
-    for item in items:
-        if "smoke" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("smoke"))
 
 
 @pytest.fixture
@@ -49,11 +42,20 @@ def smoke(tmp_path_factory):
     """The one run of the whole graph, at smoke scale: its folder and what it printed. Tests leave it as it is.
 
     Every notebook and system of one machine; gearbox is heard as the other one, since a second target doubles the time.
+    pytest-xdist's processes share the run: the first makes it, the others wait.
     """
-    folder = tmp_path_factory.mktemp("outputs") / "smoke"
-    status, printed = batch("--preset", "smoke", "--run", folder, "--machines", "fan")
-    assert status == 0, printed
-    return folder, printed
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "smoke run"
+    folder.mkdir(exist_ok=True)
+    said = folder / "printed.txt"
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not said.exists():
+            status, printed = batch("--preset", "smoke", "--run", folder / "smoke", "--machines", "fan")
+            said.write_text(f"{status}\n{printed}")
+    status, _, printed = said.read_text().partition("\n")
+    assert status == "0", printed
+    return folder / "smoke", printed
 
 
 @pytest.fixture(scope="session")
