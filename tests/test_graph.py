@@ -1,11 +1,13 @@
 """The graph at smoke scale, one run that all tests of it share."""
 
+import fcntl
 import itertools
 import json
 import os
 import re
 import shutil
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
@@ -106,8 +108,19 @@ def test_scores_are_the_golden_ones(smoke):
     assert found.to_numpy() == pytest.approx(golden.to_numpy(), rel=1e-2)
 
 
-def graph_of(folder, preset="smoke", data="", machines="fan", cores=2):
-    return Graph.of(Run(folder), load_settings(str(preset)), str(preset), str(data), machines, [0], cores, "")
+@contextmanager
+def alone(folder):
+    """One process at a time in the folder that the tests share: even a dry run writes into it."""
+    with open(folder.parent / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def to_run(folder, preset="smoke", data="", cores=2):
+    """What a run would execute."""
+    with alone(folder):
+        settings = load_settings(str(preset))
+        return Graph.of(Run(folder), settings, str(preset), str(data), "fan", [0], cores, "").to_run()
 
 
 def test_nothing_reruns_when_nothing_but_times_names_and_cores_have_changed(smoke, tmp_path):
@@ -116,13 +129,13 @@ def test_nothing_reruns_when_nothing_but_times_names_and_cores_have_changed(smok
         os.utime(path)
     renamed = tmp_path / "another name.yaml"
     renamed.write_text("base: smoke\n")
-    assert graph_of(folder, renamed, cores=7).to_run() == []
+    assert to_run(folder, renamed, cores=7) == []
 
 
 def test_a_setting_reruns_what_reads_it(smoke, tmp_path):
     preset = tmp_path / "smoke.yaml"  # KNN alone: neither audit nor training
     preset.write_text("base: smoke\ninliers: {knn_neighbours: [1]}\n")
-    found = graph_of(smoke[0], preset, cores=2).to_run()
+    found = to_run(smoke[0], preset)
     systems = [name for name, system in SYSTEMS.items() if system.families]
     assert [line.split(" ")[0] for line in found] == ["05_inlier_fitting"] * 4 + ["06_ensemble_and_tables"]
     assert all(any(f"machine=fan, system={name}, " in line for line in found) for name in systems)
@@ -131,20 +144,21 @@ def test_a_setting_reruns_what_reads_it(smoke, tmp_path):
 def test_a_clip_reruns_its_machine_and_a_touched_one_nothing(smoke, tmp_path):
     """A test clip is heard by its own machine alone; a copy of the root elsewhere is the same data."""
     data = shutil.copytree(data_folder("", "smoke"), tmp_path / "another root")
-    assert graph_of(smoke[0], data=data).to_run() == []
+    assert to_run(smoke[0], data=data) == []
     for machine in ("gearbox", "fan"):
         clip = next((data / "dev_data" / "raw" / machine / "test").iterdir())
         os.utime(clip)
-        assert graph_of(smoke[0], data=data).to_run() == []
+        assert to_run(smoke[0], data=data) == []
         sound, rate = soundfile.read(clip)
         soundfile.write(clip, sound[::-1], rate)
-    found = graph_of(smoke[0], data=data).to_run()
+    found = to_run(smoke[0], data=data)
     assert len(found) == 2 + 6 + 4 + 1, found
 
 
 def test_a_run_that_is_moved_keeps_its_results(smoke, tmp_path):
-    moved = shutil.copytree(smoke[0], tmp_path / "outputs {2}" / "moved")
-    assert graph_of(moved).to_run() == []
+    with alone(smoke[0]):
+        moved = shutil.copytree(smoke[0], tmp_path / "outputs {2}" / "moved")
+    assert to_run(moved) == []
 
 
 @pytest.mark.long
