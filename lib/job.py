@@ -14,12 +14,11 @@ import traceback
 
 from lib import locks, paths
 from lib.settings import load_settings
-from lib.systems import BASELINE
+from lib.systems import ALL, BASELINE
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 THREAD_VARIABLES += ("VECLIB_MAXIMUM_THREADS", "GOTO_NUM_THREADS")
 WHICH = ("machine", "system", "parameter", "seed")  # parameters that `lib.run` names a notebook by
-ALL = "all"  # parameter of a system that is trained once
 EVENTS = "events.jsonl"  # in `paths.Run.state`: what the jobs of the last call said, a JSON object a line
 
 
