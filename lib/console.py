@@ -40,9 +40,11 @@ class Console:
         except (OSError, ValueError):
             self.stream = open(os.devnull, "w")  # noqa: SIM115
 
-    def begin(self, counts: Mapping[str, int]) -> None:
-        """Start counting; `counts` is how many times each notebook will run."""
+    def begin(self, counts: Mapping[str, int], earlier: int = 0) -> None:
+        """Start counting; `counts` is how many times each notebook will run, `earlier` how many need not any more."""
         self._total, self._done, self._began = sum(counts.values()), 0, time.monotonic()
+        if earlier > 0:
+            self.say(f"goes on    {earlier} notebooks finished earlier, {self._total} to run")
         if self._total and self.stream.isatty():
             known = os.get_terminal_size(self.stream.fileno()).columns > 0  # not in every container or recorder
             width = {"dynamic_ncols": True} if known else {"ncols": 80, "nrows": 24}

@@ -50,7 +50,17 @@ class Graph:
     token: str
 
     @classmethod
-    def of(cls, run, settings, preset, data, machines, seeds, cores, token) -> "Graph":
+    def of(
+        cls,
+        run: paths.Run,
+        settings: Settings,
+        preset: str,
+        data: str,
+        machines: str,
+        seeds: list[int],
+        cores: int,
+        token: str,
+    ) -> "Graph":
         """The graph that a command line asks for; demo data is made and the clips are decoded where that is due.
 
         Args:
@@ -109,7 +119,7 @@ class Graph:
             "made": {notebook: self._made(notebook) for notebook in notebooks},
         }
 
-    def start(self, console: Console, *targets: str, finished=False) -> int:
+    def start(self, console: Console, *targets: str, finished: bool = False) -> int:
         """Run Snakemake until it ends, with its jobs on the console; returns its exit status.
 
         Args:
@@ -129,7 +139,7 @@ class Graph:
                 start_new_session=True,
             )
         try:
-            self._follow(process, console, begin)
+            self._follow(process, console, begin, 0 if finished else self.plan.notebooks)
         finally:
             locks.end_group(process)
         console.end()
@@ -152,7 +162,7 @@ class Graph:
             found = [line.replace(f"machine={alias}", f"machine={machine}") for line in found]
         return sorted(found)
 
-    def _follow(self, process, console, begin):
+    def _follow(self, process, console, begin, planned):
         counted = False
         with open(self.run.state / EVENTS, encoding="utf-8") as events, open(self.run.log, "rb") as log:
             while True:
@@ -165,11 +175,14 @@ class Graph:
                     log.seek(begin)
                     text = log.read().decode(errors="replace")
                     if counted := bool(re.search(r"^total\s", text, re.MULTILINE)):
-                        console.begin({name: int(count) for name, count in _COUNT.findall(text)})
+                        counts = {name: int(count) for name, count in _COUNT.findall(text)}
+                        console.begin(counts, earlier=planned - sum(counts.values()))
                 for line in events:
                     console.hear(json.loads(line))
                 console.tick()
                 if ended:
+                    if not counted and process.returncode == 0:
+                        console.begin({}, earlier=planned)
                     return
 
     def _command(self, finished, *targets):

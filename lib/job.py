@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import MutableMapping
 
 from lib import locks, paths
 from lib.settings import load_settings
@@ -73,7 +74,7 @@ def _stop(*_):
     raise KeyboardInterrupt
 
 
-def set_threads(number: int, environment=os.environ) -> None:
+def set_threads(number: int, environment: MutableMapping[str, str] = os.environ) -> None:
     """Give every numerical library the same number of threads, whatever Snakemake derived from --cores."""
     environment.update(dict.fromkeys(THREAD_VARIABLES, str(number)))
 

@@ -5,7 +5,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,73 +34,73 @@ class Run:
 
     root: Path
 
-    def machine(self, machine):
+    def machine(self, machine: str) -> Path:
         return self.root / machine
 
-    def trained(self, machine, system, parameter="all", seed=0):
+    def trained(self, machine: str, system: str, parameter: str = "all", seed: int = 0) -> Path:
         """Folder of one trained system: model, history, embeddings, detectors and scores."""
         return self.root / machine / system / parameter / f"seed{seed}"
 
-    def scores(self):
+    def scores(self) -> list[Path]:
         """All clip scores that the run holds so far: scores (02), flow_scores (04) and detector_scores (05)."""
         return sorted(self.root.glob("*/*/*/seed*/*scores.parquet"))
 
-    def notebook(self, name, machine=None, trained=None):
+    def notebook(self, name: str, machine: str | None = None, trained: Sequence | None = None) -> Path:
         """Executed notebook; `trained` is (system, parameter, seed)."""
         parts = [machine] if machine else []
         stem = "-".join([name, *map(str, trained)]) if trained else name
         return self.root.joinpath("notebooks", *parts, f"{stem}.ipynb")
 
-    def submission(self, team, system, kind, machine, section):
+    def submission(self, team: str, system: str, kind: str, machine: str, section: str) -> Path:
         """A challenge file; `kind` is of `submission.KINDS`, the folder the system's name in safe letters."""
         folder = re.sub(r"[^A-Za-z0-9-]+", "_", system).strip("_")
         return self.root / "teams" / team / folder / f"{kind}_{machine}_section_{section}_test.csv"
 
     @property
-    def tables(self):
+    def tables(self) -> Path:
         return self.root / "tables"
 
     @property
-    def refusals(self):
+    def refusals(self) -> Path:
         """Which submission files could not be written, and why; there only when some could not."""
         return self.tables / "refused_submissions.txt"
 
     @property
-    def state(self):
+    def state(self) -> Path:
         """What Snakemake and the locks keep between two calls: of this run alone."""
         return self.root / ".snakemake"
 
     @property
-    def log(self):
+    def log(self) -> Path:
         """All that the last call's machinery printed."""
         return self.root / "run.log"
 
     @property
-    def failures(self):
+    def failures(self) -> Path:
         """A line for each notebook of the last call that failed; there only when some did."""
         return self.root / "failed.txt"
 
     @property
-    def problems(self):
+    def problems(self) -> Path:
         """All that is wrong with the recordings, also of machines that are only heard by others."""
         return self.root / "problems.csv"
 
     @property
-    def figures(self):
+    def figures(self) -> Path:
         return self.root / "figures"
 
 
-def run_folder(run_dir, preset):
+def run_folder(run_dir: str, preset: str) -> Run:
     """The `Run` that a notebook's parameters name; an empty `run_dir` is outputs/<preset>."""
     return Run(Path(run_dir).expanduser().resolve() if run_dir else OUTPUTS / Path(preset).stem)
 
 
-def data_folder(data_root, preset):
+def data_folder(data_root: str, preset: str) -> Path:
     """The data root that a notebook's parameters name; empty is the demo data of the preset."""
     return Path(data_root).expanduser().resolve() if data_root else OUTPUTS / "demo_data" / Path(preset).stem
 
 
-def bank_folder(run, data_root, sample_rate, channel):
+def bank_folder(run: Run, data_root: str | Path, sample_rate: int, channel: int | None) -> Path:
     """Folder of the decoded clips, shared by the runs that stand beside each other and read the same root."""
     root = Path(data_root).resolve()
     key = hashlib.sha256(f"{root}|{sample_rate}|{channel}".encode()).hexdigest()[:8]
@@ -108,7 +108,7 @@ def bank_folder(run, data_root, sample_rate, channel):
 
 
 @contextmanager
-def readable(path, mend):
+def readable(path: str | Path, mend: str) -> Iterator[None]:
     """Turn any failure to read `path` within the block into a ValueError that names it and the mend."""
     try:
         yield

@@ -84,12 +84,13 @@ def test_a_run_with_failures_keeps_what_finished_out_of_old_scores(two, preset, 
     status, printed = faked(*arguments, fail="pump")
     assert status == 1 and "making the tables from what finished" in printed
     assert {path.split("/")[0] for path in json.loads(tables.read_text())["held"]} == {"fan"}
-    failed = (folder / "failed.txt").read_text().splitlines()
+    failed = sorted((folder / "failed.txt").read_text().splitlines())
     assert len(failed) == 2 and "03_oe_training pump OE all seed0: the recordings are odd; make them even" in failed[1]
     assert printed.count("make them even") == 2 and "CalledProcessError" not in printed and "Traceback" not in printed
     assert "CalledProcessError" in (folder / "run.log").read_text()
     status, printed = faked(*arguments)
     assert status == 0 and not (folder / "failed.txt").exists()
+    assert "goes on    5 notebooks finished earlier, 4 to run" in printed
     assert len(json.loads(tables.read_text())["held"]) == 4
 
 
@@ -103,7 +104,7 @@ def test_a_notebook_whose_process_is_killed_is_named(root, preset, tmp_path, fak
     "number",
     [
         signal.SIGINT,
-        signal.SIGKILL,
+        pytest.param(signal.SIGKILL, marks=pytest.mark.long),
         pytest.param(signal.SIGHUP, marks=pytest.mark.long),
         pytest.param(signal.SIGTERM, marks=pytest.mark.long),
     ],
@@ -135,6 +136,7 @@ def test_a_run_that_is_ended_leaves_nothing_behind_and_goes_on(number, root, pre
     assert done.stat().st_mtime_ns == before
 
 
+@pytest.mark.long
 def test_two_runs_at_the_same_time_do_not_block_each_other(root, preset, tmp_path, faked):
     arguments = ("--data", root, "--preset", preset, "--run")
     other = subprocess.Popen(fakes.command(tmp_path, *arguments, tmp_path / "other"), env=fakes.environment(seconds=1))
@@ -170,20 +172,15 @@ def test_odd_names_reach_the_notebooks_as_they_are(tmp_path, faked):
     names = ["{pump}", "-a 'b' \"c\" $HOME 50% * # no: null"]
     root, folder = make_machines(tmp_path / "data {root} #3", names), tmp_path / "-out {put} 50% 'x'"
     preset = tmp_path / "a {preset} #.yaml"
-    preset.write_text(PRESET + "baselines: false\n")
+    preset.write_text(PRESET + "baselines: false\nthreads: 3\n")
     status, printed = faked("--data", root, "--preset", preset, "--run", folder, "--machines", " ".join(names[::-1]))
     assert status == 0, printed
+    tables = json.loads((folder / "tables" / "evaluation.csv").read_text())
+    assert tables["threads"] == "3"  # whatever --cores says
     made = {path.parent.name for path in folder.glob("*/audit.csv") if not path.parent.is_symlink()}
     assert made == set(names) and {path.parts[-5] for path in Run(folder).scores()} >= made
     status, printed = faked("--data", root, "--preset", preset, "--run", folder, "--dry-run")
     assert status == 0 and "would run 0 notebooks" in printed
-
-
-def test_threads_of_a_notebook_do_not_follow_the_cores(root, preset, tmp_path, faked):
-    preset.write_text(PRESET + "threads: 3\nbaselines: false\n")
-    status, printed = faked("--data", root, "--preset", preset, "--run", tmp_path / "run", "--cores", 1)
-    assert status == 0, printed
-    assert json.loads((tmp_path / "run" / "tables" / "evaluation.csv").read_text())["threads"] == "3"
 
 
 def test_one_machine_alone_gives_the_baseline_and_says_why_the_rest_is_left_out(root, preset, tmp_path, faked):

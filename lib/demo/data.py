@@ -23,6 +23,7 @@ from lib.demo.sounds import SAMPLE_RATE, factory, recording_path
 from lib.paths import whole_file
 from lib.progress import cores, progress
 from lib.recordings.names import format_name
+from lib.settings import Demo
 
 GENERATOR = 1  # raise it when a clip would sound different: demo data at hand is then made anew
 FULL_SCALE = 32767
@@ -30,7 +31,9 @@ RAW = "dev_data/raw"
 WHOLE, PARTIAL, LOCK = "synthetic.json", ".synthetic.json", ".synthetic.lock"  # files in the root
 
 
-def make_demo_data(root, demo, workers=None, lengths=None):
+def make_demo_data(
+    root: str | Path, demo: Demo, workers: int | None = None, lengths: dict[str, float] | None = None
+) -> Path:
     """Make the demo data under `root`, unless it is there already.
 
     `synthetic.json` (seed, sizes, lengths, generator, files) comes last and declares the root whole. An
@@ -62,7 +65,14 @@ def make_demo_data(root, demo, workers=None, lengths=None):
     return root
 
 
-def make_clip(machine, attributes, domain, anomalous, rng, seconds=None):
+def make_clip(
+    machine: str,
+    attributes: dict[str, str],
+    domain: str,
+    anomalous: bool,
+    rng: np.random.Generator,
+    seconds: float | None = None,
+) -> np.ndarray:
     """One clip: the machine, through its recording path, in factory noise.
 
     Two calls with generators of the same seed differ by the fault alone.
@@ -96,7 +106,7 @@ def make_clip(machine, attributes, domain, anomalous, rng, seconds=None):
     return clip / max(1.0, np.abs(clip).max() / 0.98)
 
 
-def draw_fault(machine, rng):
+def draw_fault(machine: str, rng: np.random.Generator) -> Fault:
     """A `Fault` of the machine: any of its kinds, its severity log-uniform in the kind's range."""
     faults = recipe_of(machine).faults
     kind = list(faults)[rng.integers(len(faults))]

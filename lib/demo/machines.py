@@ -30,11 +30,11 @@ class Fault:
     severity: float = 0.0
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
-    def __call__(self, kind):
+    def __call__(self, kind: str) -> float:
         return self.severity if kind == self.kind else 0.0
 
 
-def bearing(attributes, fault, samples, rng):
+def bearing(attributes: dict[str, str], fault: Fault, samples: int, rng: np.random.Generator) -> np.ndarray:
     """A shaft in a ball bearing: rolling noise, and balls that pass the outer race 3.57 times a turn."""
     speed = float(attributes["vel"])  # turns per second
     angle = turns(speed * rng.normal(1, 0.01), samples, rng)
@@ -54,7 +54,7 @@ def bearing(attributes, fault, samples, rng):
     return (speed / 15) ** 0.6 * sound
 
 
-def fan(attributes, fault, samples, rng):
+def fan(attributes: dict[str, str], fault: Fault, samples: int, rng: np.random.Generator) -> np.ndarray:
     """Seven blades, 29 turns a second, in their own turbulence; `m-n` names the machine beside it."""
     angle = turns(29 * rng.normal(1, 0.008), samples, rng)
     blades = tones(angle, [0.6, 0.35, 0.22, 0.12, 0.08, 0.05], rng, base=7)
@@ -80,7 +80,7 @@ def _neighbour(name, samples, rng):
     return whine + 0.7 * rush * swell(angle / 8, own.uniform(0.1, 0.7), rng)
 
 
-def gearbox(attributes, fault, samples, rng):
+def gearbox(attributes: dict[str, str], fault: Fault, samples: int, rng: np.random.Generator) -> np.ndarray:
     """A pinion of 23 teeth and a wheel of 138: the mesh and its harmonics, louder and slower under load."""
     load = float(attributes["wt"]) / 150
     speed = (4 + 9 * float(attributes["volt"])) * (1 - 0.06 * load)  # turns per second
@@ -100,7 +100,7 @@ def gearbox(attributes, fault, samples, rng):
     return (0.5 + 0.6 * load) * mesh + 0.5 * brush + tones(angle, [0.3, 0.2, 0.1], rng) + rattle
 
 
-def slider(attributes, fault, samples, rng):
+def slider(attributes: dict[str, str], fault: Fault, samples: int, rng: np.random.Generator) -> np.ndarray:
     """A carriage on a ball screw, 0.4 m to and fro: sounding as fast as it goes, knocking at both ends."""
     pull = float(attributes["ac"]) * 9.81  # m/s²
     top = min(float(attributes["vel"]) / 1000, (0.4 * pull) ** 0.5)  # m/s, as far as a stroke lets it
@@ -127,7 +127,7 @@ def slider(attributes, fault, samples, rng):
     return 1.6 * (speed / 0.3) ** 0.6 * (balls + 0.7 * rolling) + ring(knocks, body)
 
 
-def valve(attributes, fault, samples, rng):
+def valve(attributes: dict[str, str], fault: Fault, samples: int, rng: np.random.Generator) -> np.ndarray:
     """A solenoid valve that clicks open, lets a puff of air through, and clicks shut, in a pattern."""
     period, cycle = VALVE_PATTERNS[attributes["pat"]]
     period *= rng.normal(1, 0.01)
@@ -149,7 +149,7 @@ def valve(attributes, fault, samples, rng):
     return sound + ring(clacks, ((900, 0.006, 1.0), (2600, 0.003, 0.8))) + (1.2 * puffs + fault("leak")) * air
 
 
-def toy_car(attributes, fault, samples, rng):
+def toy_car(attributes: dict[str, str], fault: Fault, samples: int, rng: np.random.Generator) -> np.ndarray:
     """A toy car on a bench: motor, gear mesh, wheels; car B1 differs from C1 in gears, from B2 in tone."""
     own, run, angle = _drive(0.55, attributes, fault, samples, rng)
     mesh = tones(angle, own.uniform(0.15, 0.6, 5), rng, base=int(own.integers(36, 44)))
@@ -169,7 +169,7 @@ def toy_car(attributes, fault, samples, rng):
     return run**1.2 * (whine + wobble * (mesh + rattle)) + ring(run * bumps, body)
 
 
-def toy_train(attributes, fault, samples, rng):
+def toy_train(attributes: dict[str, str], fault: Fault, samples: int, rng: np.random.Generator) -> np.ndarray:
     """A toy train on a ring of eight rails: motor, two axles over each joint, loudest where it passes by."""
     own, run, angle = _drive(0.9, attributes, fault, samples, rng)
     lap = (angle - angle[0]) / 42 + rng.random()  # laps of 42 turns of a wheel

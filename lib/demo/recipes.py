@@ -81,20 +81,20 @@ RECIPES = {
 }  # fmt: skip
 
 
-def recipe_of(machine):
+def recipe_of(machine: str) -> Recipe:
     """The machine's `Recipe`; ValueError for an unknown one."""
     if machine not in RECIPES:
         raise ValueError(f"unknown machine {machine!r}; the demo data has {', '.join(RECIPES)}")
     return RECIPES[machine]
 
 
-def combinations(machine, domain):
+def combinations(machine: str, domain: str) -> list[dict[str, str]]:
     """The joint attributes of a domain, a list of {key: value}, which its clips take in turn."""
     values = getattr(recipe_of(machine), domain)
     return [dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values())]
 
 
-def check(machine, attributes, domain):
+def check(machine: str, attributes: dict[str, str], domain: str) -> None:
     """ValueError for a domain, a key or a value that the machine does not have."""
     recipe = recipe_of(machine)
     if domain not in ("source", "target"):

@@ -5,6 +5,7 @@ frequency domain, so rounding stays near 1e-12 and two computers make the same i
 """
 
 import zlib
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -19,24 +20,24 @@ BACKGROUNDS = {  # colour as (Hz, dB), tones as (Hz, dB over the colour), clanks
 }
 
 
-def fixed(*names):
+def fixed(*names: str) -> np.random.Generator:
     """The generator that belongs to names (a car, a place), the same in every clip and for every seed."""
     return np.random.default_rng(zlib.crc32("/".join(names).encode()))
 
 
-def slow(samples, rng, knot=0.25):
+def slow(samples: int, rng: np.random.Generator, knot: float = 0.25) -> np.ndarray:
     """(samples,) a random curve of mean 0 and deviation about 1 that bends every `knot` seconds."""
     step = int(knot * SAMPLE_RATE)
     knots = rng.standard_normal(samples // step + 2)
     return np.interp(np.arange(samples) / step + rng.random(), np.arange(len(knots)), knots)
 
 
-def turns(rate, samples, rng, wander=0.002):
+def turns(rate: float | np.ndarray, samples: int, rng: np.random.Generator, wander: float = 0.002) -> np.ndarray:
     """(samples,) angle in turns of a shaft whose speed wanders about `rate` Hz, a number or (samples,)."""
     return np.cumsum(rate * (1 + wander * slow(samples, rng))) / SAMPLE_RATE + rng.random()
 
 
-def tones(angle, amplitudes, rng, base=1):
+def tones(angle: np.ndarray, amplitudes: Sequence[float], rng: np.random.Generator, base: float = 1) -> np.ndarray:
     """(samples,) sum of tones at base × 1, 2, 3, … times the angle, with random phases."""
     circle = np.exp(2j * np.pi * base * angle)
     total = np.zeros_like(circle)
@@ -46,12 +47,12 @@ def tones(angle, amplitudes, rng, base=1):
     return total.real
 
 
-def swell(angle, depth, rng):
+def swell(angle: np.ndarray, depth: float, rng: np.random.Generator) -> np.ndarray:
     """(samples,) amplitude modulation once per turn, 1 on average; a depth above 0.95 counts as 0.95."""
     return 1 + min(depth, 0.95) * np.cos(2 * np.pi * (angle + rng.random()))
 
 
-def strike(times, gains, samples):
+def strike(times: np.ndarray, gains: np.ndarray | float, samples: int) -> np.ndarray:
     """(samples,) impulses at `times` (samples, may be fractional); those outside the clip are dropped."""
     first = np.floor(times).astype(int)
     part = times - first
@@ -61,7 +62,9 @@ def strike(times, gains, samples):
     return np.bincount(np.concatenate([first, first + 1]), shares, samples).astype(float)  # of none: integers
 
 
-def impacts(angle, per_turn, rng, spread=0.3, jitter=0.01):
+def impacts(
+    angle: np.ndarray, per_turn: float, rng: np.random.Generator, spread: float = 0.3, jitter: float = 0.01
+) -> np.ndarray:
     """(samples,) impulses `per_turn` times a turn, log-normal by `spread`; `jitter` in intervals."""
     count = np.arange(np.ceil(angle[0] * per_turn), np.floor(angle[-1] * per_turn))
     shift, height = rng.standard_normal((2, len(count)))
@@ -70,12 +73,12 @@ def impacts(angle, per_turn, rng, spread=0.3, jitter=0.01):
 
 
 @lru_cache(maxsize=8)
-def frequencies(samples):
+def frequencies(samples: int) -> np.ndarray:
     """(samples // 2 + 1,) Hz, of the real Fourier transform; do not write into it."""
     return fft.rfftfreq(samples, 1 / SAMPLE_RATE)
 
 
-def ring(train, modes):
+def ring(train: np.ndarray, modes: Sequence[tuple[float, float, float]]) -> np.ndarray:
     """(samples,) impulses through damped resonances, a tuple of (Hz, decay in s, peak)."""
     swing = 2j * np.pi * frequencies(len(train))
     response = 0
@@ -85,25 +88,25 @@ def ring(train, modes):
     return fft.irfft(fft.rfft(train) * response * SAMPLE_RATE, len(train))
 
 
-def curve(samples, points):
+def curve(samples: int, points: Sequence[tuple[float, float]]) -> np.ndarray:
     """(samples // 2 + 1,) gain through `points` of (Hz, dB), straight over the logarithm of frequency."""
     hertz, decibel = np.transpose(points)
     octave = np.log2(np.maximum(frequencies(samples), 10.0))
     return 10 ** (np.interp(octave, np.log2(hertz), decibel) / 20)
 
 
-def noise_spectrum(gain, samples, rng):
+def noise_spectrum(gain: np.ndarray, samples: int, rng: np.random.Generator) -> np.ndarray:
     """(samples // 2 + 1,) complex spectrum of Gaussian noise of RMS 1 and colour `gain`."""
     white = rng.standard_normal(2 * len(gain)).view(complex)
     return white * gain * (samples / np.sqrt(4 * np.sum(gain**2)))
 
 
-def coloured(samples, points, rng):
+def coloured(samples: int, points: Sequence[tuple[float, float]], rng: np.random.Generator) -> np.ndarray:
     """(samples,) Gaussian noise of RMS 1 whose colour goes through `points` of (Hz, dB)."""
     return fft.irfft(noise_spectrum(curve(samples, points), samples, rng), samples)
 
 
-def recording_path(machine, place, shift, samples, rng):
+def recording_path(machine: str, place: str, shift: float, samples: int, rng: np.random.Generator) -> np.ndarray:
     """(samples // 2 + 1,) gain of room and microphone: the machine's own, the place's, and a little by clip.
 
     By `shift` (dB) the place departs further, and varies more from clip to clip.
@@ -114,7 +117,7 @@ def recording_path(machine, place, shift, samples, rng):
     return curve(samples, np.transpose([hertz, decibel]))
 
 
-def factory(background, samples, rng):
+def factory(background: str, samples: int, rng: np.random.Generator) -> np.ndarray:
     """(samples // 2 + 1,) spectrum of factory noise of RMS about 1: a coloured bed, distant tones, clanks."""
     colour, lines, rate = BACKGROUNDS[background]
     gain = curve(samples, [(hertz, decibel + rng.normal(0, 1)) for hertz, decibel in colour])

@@ -23,11 +23,11 @@ class Whitening:
     """Linear map in which Euclidean distance is the Mahalanobis distance of the Ledoit–Wolf covariance."""
 
     def fit(self, vectors: np.ndarray) -> "Whitening":
-        """vectors: (n, d) float64, n ≥ 2."""
-        covariance, _ = ledoit_wolf(vectors)
+        """vectors: (n, d) float64, n ≥ 2; `rank` is the number of directions in which they vary."""
+        covariance, shrinkage = ledoit_wolf(vectors)  # (1 − shrinkage) · covariance of the vectors + shrinkage · mean · I
         values, directions = np.linalg.eigh(covariance)
         floor = EIGENVALUE_FLOOR * max(values[-1], np.finfo(float).tiny)
-        self.rank = int((values > floor).sum())
+        self.rank = int((values - shrinkage * values.mean() > floor).sum())
         self.matrix = directions / np.sqrt(np.maximum(values, floor))  # (d, d)
         return self
 

@@ -41,10 +41,10 @@ class ChannelAffine(Transform):
         self.log_scale = nn.Parameter(torch.zeros(features, 1, 1))
         self.shift = nn.Parameter(torch.zeros(features, 1, 1))
 
-    def forward(self, inputs: torch.Tensor, context=None) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, inputs: torch.Tensor, context: None = None) -> tuple[torch.Tensor, torch.Tensor]:
         return inputs * self.log_scale.exp() + self.shift, self._logabsdet(inputs)
 
-    def inverse(self, inputs: torch.Tensor, context=None) -> tuple[torch.Tensor, torch.Tensor]:
+    def inverse(self, inputs: torch.Tensor, context: None = None) -> tuple[torch.Tensor, torch.Tensor]:
         return (inputs - self.shift) * (-self.log_scale).exp(), -self._logabsdet(inputs)
 
     def _logabsdet(self, inputs):
@@ -62,7 +62,7 @@ class Subnet(nn.Sequential):
             nn.Conv2d(hidden, outputs, kernel, padding="same"),
         )
 
-    def forward(self, inputs: torch.Tensor, context=None) -> torch.Tensor:
+    def forward(self, inputs: torch.Tensor, context: None = None) -> torch.Tensor:
         return super().forward(inputs)
 
 

@@ -16,7 +16,7 @@ import warnings
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -56,7 +56,7 @@ class ClipBank:
         self.samples = np.memmap(self.folder / "samples.i16", np.int16, "r") if size else np.empty(0, np.int16)
 
     @classmethod
-    def open(cls, run: paths.Run, data_root, data: Data, workers: int | None = None) -> "ClipBank":
+    def open(cls, run: paths.Run, data_root: str | Path, data: Data, workers: int | None = None) -> "ClipBank":
         """The bank of `data_root`, built or rebuilt when that is due; one process builds, others wait.
 
         Args:
@@ -120,7 +120,7 @@ class ClipBank:
         own = self.clips["machine"] == machine
         return _digest(self.clips[own | (self.clips["split"] == "train")], self.decoder)
 
-    def tensor(self, device="cpu") -> "torch.Tensor":
+    def tensor(self, device: "torch.device | str" = "cpu") -> "torch.Tensor":
         """(total,) int16 tensor of `samples`: a view of the memory map on the CPU, a copy on a GPU."""
         import torch  # takes seconds, which what only indexes or audits should not wait for
 
@@ -128,7 +128,7 @@ class ClipBank:
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             return torch.from_numpy(self.samples).to(device)
 
-    def sound(self, row) -> np.ndarray:
+    def sound(self, row: NamedTuple) -> np.ndarray:
         """(length,) int16 samples of one row of `clips`."""
         return self.samples[row.start : row.start + row.length]
 
@@ -219,7 +219,7 @@ def _allocate(path, size):
     os.truncate(path, size)
 
 
-def audio_state(data_root) -> str:
+def audio_state(data_root: str | Path) -> str:
     """Digest of a root's index and of its files' sizes and times: cheap, changes whenever the data may have changed."""
     dataset = dcase.Dataset(data_root)
     states = [file_state(path) for path in dataset.clips["path"]]

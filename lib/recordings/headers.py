@@ -5,6 +5,7 @@ RIFF, RF64 and BW64: chunks of a name, a size and their bytes. A recorder writes
 new header and all the sound that the file holds.
 """
 
+import mmap
 import re
 import struct
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ class Sound:
     problems: tuple[tuple[str, str], ...]
 
 
-def find_sound(content) -> Sound | None:
+def find_sound(content: bytes | mmap.mmap) -> Sound | None:
     """Where the sound is; None for another kind of file.
 
     Args:

@@ -6,6 +6,7 @@ clips (`section_00_0000`, in 2021 `section_03_source_test_0000`) and those of 20
 
 import re
 import unicodedata
+from collections.abc import Container
 from dataclasses import dataclass
 
 AUDIO_SUFFIXES = (".wav", ".flac")
@@ -129,7 +130,7 @@ def without_copy_marks(stem: str) -> str:
             return stem
 
 
-def without_number(stem: str, known) -> str:
+def without_number(stem: str, known: Container[str]) -> str:
     """The stem without a number that Finder or iCloud added (`x 2`), where `x` is known or ends in a number itself.
 
     >>> without_number("day 2", {"day"}), without_number("spd_28V 2", ()), without_number("day 2", ())

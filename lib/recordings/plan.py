@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from lib.paths import Run
 from lib.recordings import attributes
 from lib.recordings.clips import ClipBank
 from lib.recordings.dcase import validation_mask
@@ -94,12 +95,14 @@ class Plan:
         notes = tuple((machine, note) for machine in able for note in _notes(bank, machine, settings))
         return cls(able, tuple(seeds), tuple(trainings), tuple(baselines), tuple(left_out), machines, notes)
 
-    def score_files(self, run) -> dict[Path, Trained]:
-        """{path: `Trained`} of every file of scores that the run should hold when it has finished.
+    @property
+    def notebooks(self) -> int:
+        """How many notebooks the run consists of."""
+        fits = sum(bool(SYSTEMS[made.system].families) for made in self.trainings)
+        return len(self.audits) + len(self.baselines) + len(self.trainings) + fits + 1
 
-        Args:
-            run: `paths.Run`.
-        """
+    def score_files(self, run: Run) -> dict[Path, Trained]:
+        """{path: `Trained`} of every file of scores that the run should hold when it has finished."""
         found = {run.trained(*made) / "scores.parquet": made for made in self.baselines}
         for made in self.trainings:
             row = SYSTEMS[made.system]

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from lib.recordings.names import composed, stem_of
@@ -53,7 +54,7 @@ def is_header(cell: str) -> bool:
     return re.sub(r"[\W_]+", "", cell.lower()) in _HEADERS
 
 
-def table_of(text: str, stems: set[str], note) -> list[tuple[int, list[str]]]:
+def table_of(text: str, stems: set[str], note: Callable[[str, str], None]) -> list[tuple[int, list[str]]]:
     """(line, cells) of each row that is not blank, by the separator under which most first cells are file names.
 
     Args:

@@ -75,6 +75,8 @@ def abbreviates(short: str, long: str) -> bool:
 def settle(machine: str, clips: list[dict], problems: list[tuple]) -> None:
     """Give one key and one value one spelling over a machine's clips, and list what stays odd.
 
+    The training clips decide: what a test clip is called changes no category and no v of theirs.
+
     Args:
         machine: its name. clips: rows of the index with `attributes` (a dictionary, changed in place), `path` and
             `split`. problems: entries (machine, file, problem, mend) are added.
@@ -109,7 +111,8 @@ def _drop_blanks(machine, key, clips, problems):
     values = {clip["attributes"][key] for clip in clips}
     absent = {value for value in values if not value or _ABSENT.fullmatch(value)}
     unsure = {value for value in values - absent if _UNSURE.fullmatch(value)}
-    if (rest := values - absent - unsure) and all(number_of(tidy(value)) for value in rest):
+    decisive = {clip["attributes"][key] for clip in _training(clips)} - absent - unsure
+    if decisive and all(number_of(tidy(value)) for value in decisive):
         absent |= unsure
     for value in sorted(absent):
         found = [clip for clip in clips if clip["attributes"].get(key) == value]
@@ -120,19 +123,20 @@ def _drop_blanks(machine, key, clips, problems):
 
 
 def _settle_values(machine, key, clips, problems):
+    trained = Counter(clip["attributes"][key] for clip in _training(clips))
     counts = Counter(clip["attributes"][key] for clip in clips)
     numbers = {value: number_of(tidy(value)) for value in counts}
-    units = {number[1] for number in numbers.values() if number} - {""}
-    if len(units) > 1 and all(numbers.values()):
+    units = {numbers[value][1] for value in trained if numbers[value]} - {""}
+    if len(units) > 1 and all(numbers[value] for value in trained):
         said = f"several units: {key} in {', '.join(sorted(units))}; the numbers are taken as they are"
         problems.append((machine, clips[0]["path"], said, "write all values in one unit"))
     groups = defaultdict(list)
     for value, number in numbers.items():
         groups[number[: 2 if len(units) > 1 else 1] if number else tidy(value)].append(value)
     for spellings in groups.values():
-        tidied = Counter()
+        deciding, tidied = trained if any(trained[value] for value in spellings) else counts, Counter()
         for value in spellings:
-            tidied[tidy(value)] += counts[value]
+            tidied[tidy(value)] += deciding[value]
         kept = min(tidied, key=lambda value: (-tidied[value], value[-1:].isdigit(), len(value), value))
         if len(tidied) > 1 or any(_COMMA.fullmatch(_BLANK.sub(" ", value).strip()) for value in spellings):
             other = next(clip for clip in clips if clip["attributes"][key] in set(spellings) - {kept})
@@ -155,6 +159,11 @@ def _list_odd(machine, key, training, problems):
         why = "a date, as spreadsheets make of numbers such as 3.4" if _DATE.fullmatch(value) else "where most are"
         said = f"no number: {key}={value!r} in {_count(found)}, {why}; v of {key} turns into ranks for all clips"
         problems.append((machine, found[0]["path"], said, "correct the value in the name or the attribute file"))
+
+
+def _training(clips):
+    """The training clips, where there are some."""
+    return [clip for clip in clips if clip["split"] == "train"] or clips
 
 
 def _count(clips):

@@ -38,7 +38,9 @@ class Marks:
     left_out: pd.DataFrame
 
     @classmethod
-    def of(cls, evaluation: pd.DataFrame, number: int, protocol: str, rule: str, left_out=None) -> "Marks":
+    def of(
+        cls, evaluation: pd.DataFrame, number: int, protocol: str, rule: str, left_out: pd.DataFrame | None = None
+    ) -> "Marks":
         """The marks of one table; arguments as `tables.layout`."""
         left_out = pd.DataFrame(columns=LEFT_OUT) if left_out is None else left_out
         chosen, machines = choose(evaluation, number, protocol, rule)

@@ -1,16 +1,26 @@
 """One function a figure, one style; each returns the Figure; `save` writes PDF and PNG, the same bytes each time."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import librosa
 import matplotlib
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 
 from lib.detection.metrics import machine_scores, one_domain
 from lib.paths import whole_file
 from lib.recordings.dcase import attribute_table
+
+if TYPE_CHECKING:
+    import torch
+
+    from lib.network.embeddings import Embeddings
 
 COLUMN, PAGE = 3.5, 7.2  # inches, one and two columns of a paper
 DOMAINS, LABELS = ("source", "target"), ("normal", "anomaly")
@@ -24,7 +34,7 @@ matplotlib.rcParams |= {
 }
 
 
-def save(figures, folder, prefix=""):
+def save(figures: dict[str, Figure], folder: Path, prefix: str = "") -> None:
     """Write {name: Figure} as PDF and PNG into `folder`."""
     for name, figure in figures.items():
         figure.draw_without_rendering()  # the layout is found once, for both files
@@ -34,7 +44,7 @@ def save(figures, folder, prefix=""):
                 figure.savefig(temporary, metadata=metadata)
 
 
-def clip_counts(clips):
+def clip_counts(clips: pd.DataFrame) -> Figure:
     """Stacked bars: clips a split, domain and label."""
     table = clips.assign(
         group=clips["split"] + " " + clips["domain"].replace("", "?"), label=clips["label"].replace("", "?")
@@ -49,7 +59,7 @@ def clip_counts(clips):
     return figure
 
 
-def levels(clips):
+def levels(clips: pd.DataFrame) -> Figure:
     """Level of every clip by split, domain and label; clips far from the others stand apart."""
     table = clips.assign(group=clips["split"] + " " + clips["domain"].replace("", "?"))
     figure, axis = plt.subplots(figsize=(PAGE * 0.7, 2.2))
@@ -61,7 +71,7 @@ def levels(clips):
     return figure
 
 
-def attribute_counts(values, clips):
+def attribute_counts(values: pd.DataFrame, clips: pd.DataFrame) -> Figure:
     """Clips of each attribute value, training and test by domain; `values` as `dcase.attribute_table`."""
     group = clips["split"] + " " + clips["domain"].replace("", "?")
     figure, axes = plt.subplots(1, len(values.columns), figsize=(PAGE, 2.4), squeeze=False)
@@ -76,7 +86,7 @@ def attribute_counts(values, clips):
     return figure
 
 
-def spectrogram_pair(sounds, titles, sample_rate):
+def spectrogram_pair(sounds: Sequence[np.ndarray], titles: Sequence[str], sample_rate: int) -> Figure:
     """Log-magnitude spectrograms of several clips beside each other, on one scale.
 
     Args:
@@ -97,7 +107,7 @@ def spectrogram_pair(sounds, titles, sample_rate):
     return figure
 
 
-def batch_spectrograms(mel, captions, seconds):
+def batch_spectrograms(mel: "torch.Tensor", captions: Sequence[str], seconds: float) -> Figure:
     """Mel spectrograms of a few inputs of the network.
 
     Args:
@@ -118,7 +128,7 @@ def batch_spectrograms(mel, captions, seconds):
 TERMS = {"machine": "$L_{machine}$", "attribute": "$L_{att}$", "flow": "$L_{Flow}$"}
 
 
-def training_curves(history):
+def training_curves(history: pd.DataFrame) -> Figure:
     """Every loss term, the embeddings' variance and the learning rate by epoch.
 
     Args:
@@ -142,7 +152,7 @@ def training_curves(history):
     return figure
 
 
-def embedding_map(embeddings, parameter=None):
+def embedding_map(embeddings: "Embeddings", parameter: str | None = None) -> Figure:
     """Clip embeddings on the two principal axes of the training clips, by domain and by an attribute parameter.
 
     Args:
@@ -179,7 +189,7 @@ def _clip_means(embeddings):
     return sums / np.bincount(embeddings.clip)[:, None]
 
 
-def score_distributions(scores, threshold=None):
+def score_distributions(scores: pd.DataFrame, threshold: float | None = None) -> Figure:
     """Standardised score of every test clip by domain and label, beside the calibration clips.
 
     Args:
@@ -209,7 +219,7 @@ def score_distributions(scores, threshold=None):
     return figure
 
 
-def roc_curves(scores):
+def roc_curves(scores: pd.DataFrame) -> Figure:
     """ROC curve of each domain (its own normals and anomalies) and the range of pAUC; `scores` as above, test clips."""
     figure, axis = plt.subplots(figsize=(COLUMN, 2.6))
     scores = scores.assign(domain=one_domain(scores["domain"]))
@@ -233,7 +243,7 @@ def roc_curves(scores):
     return figure
 
 
-def detector_grid(table):
+def detector_grid(table: pd.DataFrame) -> Figure:
     """Score of each detector on each fit set, in percent; `table` as `ensembles.evaluate_detectors`.
 
     A score that the machine does not have, the AUC of a domain that it lacks, has no panel.
@@ -254,7 +264,7 @@ def detector_grid(table):
     return figure
 
 
-def reconstruction_curve(history):
+def reconstruction_curve(history: pd.DataFrame) -> Figure:
     """Error of the autoencoder by epoch; `history` as `autoencoder.train` returns it."""
     figure, axis = plt.subplots(figsize=(COLUMN, 2.1))
     axis.plot(history["epoch"], history["loss"], color="#111111", label="training")
@@ -265,7 +275,9 @@ def reconstruction_curve(history):
     return figure
 
 
-def reconstruction_images(pairs, captions, hop_seconds):
+def reconstruction_images(
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]], captions: Sequence[str], hop_seconds: float
+) -> Figure:
     """Input, reconstruction and residual of a few clips, a row a clip, levels and residuals each on one scale.
 
     Args:

@@ -1,9 +1,12 @@
 """Figures of the joint training (04): the latent against its density, z_d against v, score maps over spectrograms."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
 from scipy.stats import norm
 
 from lib.results.plots import COLUMN, INK, PAGE
@@ -12,7 +15,9 @@ STYLES = (("-", INK["anomaly"]), ("--", INK["source"]), (":", INK["target"]), ("
 OVERLAY = LinearSegmentedColormap.from_list("overlay", [(0.9, 0.4, 0, 0), (0.9, 0.4, 0, 0.85)])
 
 
-def latent_histograms(common, groups, conditioned=None, position=None):
+def latent_histograms(
+    common: np.ndarray, groups: np.ndarray, conditioned: np.ndarray | None = None, position: np.ndarray | None = None
+) -> Figure:
     """Density of the latent's numbers beside the normal distributions that they were trained towards.
 
     Args:
@@ -46,7 +51,7 @@ def _conditioned_histograms(axis, conditioned, position):
                 loc="center left", bbox_to_anchor=(1, 0.5))  # fmt: skip
 
 
-def conditioned_against_value(mean, position, parts, parameter):
+def conditioned_against_value(mean: np.ndarray, position: np.ndarray, parts: np.ndarray, parameter: str) -> Figure:
     """Each clip's mean z_d against kv; on the diagonal the latent says the parameter's value.
 
     Args:
@@ -69,7 +74,9 @@ def conditioned_against_value(mean, position, parts, parameter):
     return figure
 
 
-def score_maps_over_spectrograms(mels, maps, captions, seconds):
+def score_maps_over_spectrograms(
+    mels: Sequence[np.ndarray], maps: Sequence[np.ndarray], captions: Sequence[str], seconds: Sequence[float]
+) -> Figure:
     """Mel spectrograms of clips in grey, their score maps in orange on one scale, and the scores over time below.
 
     Args:

@@ -71,7 +71,12 @@ def beside(number: int, rule: str, machines: Iterable[str]) -> pd.DataFrame:
 
 
 def layout(
-    evaluation: pd.DataFrame, number: int, protocol: str, rule: str, beside_paper: bool, left_out=None
+    evaluation: pd.DataFrame,
+    number: int,
+    protocol: str,
+    rule: str,
+    beside_paper: bool,
+    left_out: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """One of Tables 2–4 in the paper's layout.
 
@@ -117,19 +122,30 @@ def format_value(value: float, low: float, high: float, sd: float, mark: str = "
     return f"{value:.2f}{mark}{spread}" + ("" if np.isnan(low) else f" [{low:.1f}, {high:.1f}]")
 
 
-def caption(evaluation: pd.DataFrame, number: int, protocol: str, rule: str, left_out=None) -> str:
+def caption(
+    evaluation: pd.DataFrame, number: int, protocol: str, rule: str, left_out: pd.DataFrame | None = None
+) -> str:
     """What a table shows, and what its marks mean."""
     marks = Marks.of(evaluation, number, protocol, rule, left_out)
     return f"{CAPTIONS[number]} Detectors: {protocol}; {rule} rule.{marks.words()}"
 
 
-def page(evaluation: pd.DataFrame, number: int, protocol: str, rule: str, beside_paper: bool, left_out=None) -> str:
+def page(
+    evaluation: pd.DataFrame,
+    number: int,
+    protocol: str,
+    rule: str,
+    beside_paper: bool,
+    left_out: pd.DataFrame | None = None,
+) -> str:
     """One of Tables 2–4 with its caption in Markdown; arguments as `layout`."""
     table = layout(evaluation, number, protocol, rule, beside_paper, left_out).reset_index()
     return f"**Table {number}.** {caption(evaluation, number, protocol, rule, left_out)}\n\n{markdown(table)}\n"
 
 
-def write_tables(evaluation: pd.DataFrame, folder: Path, beside_paper: bool, left_out=None) -> list[Path]:
+def write_tables(
+    evaluation: pd.DataFrame, folder: Path, beside_paper: bool, left_out: pd.DataFrame | None = None
+) -> list[Path]:
     """Write Table 1 and Tables 2–4, every protocol and rule, as CSV, Markdown and LaTeX; returns the written paths."""
     written = {}
 

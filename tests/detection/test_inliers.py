@@ -71,6 +71,12 @@ def test_components_follow_clusters():
     assert scores["GMM-1"][0] < scores["GMM-1"][1]
 
 
+def test_the_rank_is_of_the_vectors_not_of_what_shrinkage_adds():
+    rng = np.random.default_rng(0)
+    assert KNN((1,)).fit(rng.standard_normal((200, 30)) @ rng.standard_normal((30, 100))).rank == 30
+    assert KNN((1,)).fit(rng.standard_normal((11, 100))).rank == 10  # around their mean
+
+
 def test_many_components_do_not_degenerate():
     gmm = GMM((1, 32)).fit(degenerate(700))
     held = gmm.score(degenerate(300, seed=5))

@@ -5,7 +5,7 @@ from makers import write_bytes
 
 from lib.recordings.attributes import physical_values
 from lib.recordings.dcase import Dataset, attribute_table
-from lib.recordings.values import number_of, same_value, tidy
+from lib.recordings.values import number_of, same_value, settle, tidy
 
 
 def read(root, values, key="spd"):
@@ -53,6 +53,19 @@ def test_one_number_in_several_spellings_is_one_class(tmp_path):
 def test_texts_stay_apart(tmp_path):
     values, problems = read(tmp_path, ["A1", "A2", "a1", "B1", "02x1"])
     assert sorted(values) == ["02x1", "A1", "A2", "B1", "a1"] and not problems
+
+
+@pytest.mark.parametrize("other", ["full", "2", "2kg", "2g", "02", "two"])
+def test_names_of_test_clips_settle_nothing_about_training_clips(other):
+    """Neither whether `none` is a value, nor which spellings are one, nor which of them is kept."""
+
+    def settled(*tested):
+        values = [("train", "2"), ("train", "none"), ("train", "2g"), *(("test", value) for value in tested)]
+        clips = [{"split": split, "path": "x", "attributes": {"load": value}} for split, value in values]
+        settle("fan", clips, [])
+        return [clip["attributes"].get("load") for clip in clips][:3]
+
+    assert settled(*[other] * 4) == settled() == ["2g", None, "2g"]
 
 
 def test_several_units_are_said_and_not_mixed_up(tmp_path):
