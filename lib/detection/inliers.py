@@ -24,10 +24,10 @@ class Whitening:
 
     def fit(self, vectors: np.ndarray) -> "Whitening":
         """vectors: (n, d) float64, n ≥ 2; `rank` is the number of directions in which they vary."""
-        covariance, shrinkage = ledoit_wolf(vectors)  # (1 − shrinkage) · covariance of the vectors + shrinkage · mean · I
+        covariance, _ = ledoit_wolf(vectors)
         values, directions = np.linalg.eigh(covariance)
         floor = EIGENVALUE_FLOOR * max(values[-1], np.finfo(float).tiny)
-        self.rank = int((values - shrinkage * values.mean() > floor).sum())
+        self.rank = int(((vectors @ directions).var(axis=0) > floor).sum())  # shrinkage gave `values` the full rank
         self.matrix = directions / np.sqrt(np.maximum(values, floor))  # (d, d)
         return self
 
