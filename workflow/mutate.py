@@ -136,9 +136,8 @@ def test_files(module, asked):
         return asked
     room = Path("tests", *module.parts[1:-1])
     mirror = room / f"test_{module.name}"
-    return [
-        str(p) for p in dict.fromkeys([mirror, *sorted((PROJECT / room).glob("test_*.py"))]) if _inside(p).is_file()
-    ]
+    others = sorted(path.relative_to(PROJECT) for path in _inside(room).glob("test_*.py"))
+    return [str(path) for path in dict.fromkeys([mirror, *others]) if _inside(path).is_file()]
 
 
 def _inside(path):
