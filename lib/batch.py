@@ -38,6 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     before = _take_signals()
     try:
         settings, seeds = load_settings(given.preset), seed_numbers(given.seeds)
+        if not seeds:
+            raise ValueError("no seeds: give whole numbers with spaces between, such as SEEDS='0 1'")
         run = _run_folder(given.run or Path(given.preset).stem)
         with RunLock(run.state) as lock:
             return _batch(given, settings, seeds, run, lock.token, console)
@@ -63,7 +65,7 @@ def _take_signals():
 
 
 def _arguments(arguments):
-    parser = argparse.ArgumentParser(prog="python -m lib.batch", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m lib.batch", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--preset", default="demo", help="name in workflow/presets, or path of a YAML file")
     parser.add_argument("--data", default="", help="data root; none: demo data")
     parser.add_argument("--machines", default="", help="names; none: all with training and test clips")

@@ -16,6 +16,7 @@ from lib import dependencies, locks, paths
 from lib.console import Console
 from lib.demo.data import make_demo_data
 from lib.job import EVENTS
+from lib.presets import preset_path
 from lib.recordings.clips import ClipBank
 from lib.recordings.plan import Plan, split_names
 from lib.settings import Settings
@@ -74,7 +75,8 @@ class Graph:
             make_demo_data(root, settings.demo)
         bank = ClipBank.open(run, root, settings.data)
         asked = split_names(machines, bank.dataset.clips["machine"].unique())
-        preset = str(Path(preset).resolve()) if Path(preset).is_file() else preset
+        file = preset_path(preset)  # the jobs start elsewhere
+        preset = file.stem if file.parent == paths.PRESETS else str(file)
         return cls(
             run, Plan.of(bank, settings, asked, seeds), bank, settings, preset, str(root) if data else "", cores, token
         )

@@ -122,7 +122,7 @@ def _parse(pairs):
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status: 2 for what can be known before the first cell, 1 for what fails then."""
-    parser = argparse.ArgumentParser(prog="python -m lib.run", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m lib.run", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("notebook")
     parser.add_argument("executed")
     parser.add_argument("parameters", nargs="*", metavar="key=value")

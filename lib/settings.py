@@ -206,14 +206,14 @@ class Settings(Group):
 
 
 def seed_numbers(text: str) -> list[int]:
-    """Seeds → whole numbers; ValueError for anything else.
+    """Seeds → different whole numbers; ValueError for anything else.
 
     >>> seed_numbers("0 1 12")
     [0, 1, 12]
     """
     if not all(seed.isascii() and seed.isdecimal() for seed in text.split()):
         raise ValueError(f"seeds must be whole numbers with spaces between, found {text!r}")
-    return [int(seed) for seed in text.split()]
+    return list(dict.fromkeys(int(seed) for seed in text.split()))
 
 
 def load_settings(preset: str | Path) -> Settings:

@@ -8,8 +8,8 @@ from pathlib import Path
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # before numpy and torch are imported
 sys.modules.setdefault("rfc3987_syntax", None)  # as in lib/run.py
 
-import pytest
-from makers import batch, write_noise
+import pytest  # noqa: E402
+from makers import batch, write_noise  # noqa: E402
 
 
 @pytest.fixture

@@ -63,6 +63,7 @@ def wait_for(condition, seconds=60):
         (["--preset", "fast"], "unknown preset 'fast'; known: demo"),
         (["--preset", "smoke", "--data", "/nowhere"], "/nowhere: no such folder"),
         (["--preset", "smoke", "--run", "/dev/null/run"], "choose another run folder (RUN)"),
+        (["--preset", "smoke", "--seeds", ""], "no seeds: give whole numbers"),
         (["--preset", "smoke", "--seeds", "one"], "seeds must be whole numbers with spaces between, found 'one'"),
         (["--preset", "smoke", "--cores", "none"], "'none' is no whole number above 0"),
     ],
@@ -155,6 +156,16 @@ def make_machines(root, names):
             write_noise(root / name / "train" / f"section_00_source_train_normal_{i:04d}.wav", seed=i)
         write_noise(root / name / "test" / "section_00_0000.wav", seed=3)
     return root
+
+
+def test_a_file_of_a_presets_name_is_not_the_preset(root, tmp_path, monkeypatch):
+    """What `make run … > smoke` leaves; a path is the same from everywhere."""
+    (tmp_path / "smoke").write_text("base: paper\n")
+    (tmp_path / "own.yaml").write_text("base: smoke\n")
+    monkeypatch.chdir(tmp_path)
+    for given, expected in (("smoke", "smoke"), ("own.yaml", str(tmp_path / "own.yaml"))):
+        asked = graph.Graph.of(Run(tmp_path / "r"), load_settings(given), given, str(root), "fan", [0], 2, "")
+        assert asked.configuration()["preset"] == expected
 
 
 def test_any_name_of_a_machine_and_a_folder_is_planned(tmp_path, preset):

@@ -255,7 +255,7 @@ def test_settings_survive_the_file_beside_a_model():
 
 
 def test_seeds_are_whole_numbers():
-    assert seed_numbers("0 3  12") == [0, 3, 12] and seed_numbers("") == []
+    assert seed_numbers("0 3  12 03") == [0, 3, 12] and seed_numbers("") == []
     for text in ("a", "1,2", "-1", "1.0", "²"):
         with pytest.raises(ValueError, match="whole numbers with spaces between"):
             seed_numbers(text)

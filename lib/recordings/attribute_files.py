@@ -14,9 +14,9 @@ from lib.recordings.folders import SPLITS, listing
 from lib.recordings.names import parse_name, stem_of, without_copy_marks
 from lib.recordings.values import tidy
 
-_FILE = re.compile(r"attributes?(?:_(?P<section>\d+))?", re.IGNORECASE)
+_FILE = re.compile(r"attributes?(?:[_ -]+(?:section[_ -]*)?(?P<section>\d+))?", re.IGNORECASE)
 _KEY = re.compile(r"[^\W\d_][\w.-]*")
-_TAKEN = {"all", "raw", "section"}  # what the project calls by these names
+TAKEN = {"all", "raw", "section"}  # what the project calls by these names
 _ROW = "correct the row: keys and values in turn"
 
 
@@ -120,9 +120,13 @@ class _Reader:
             return None
         keys = [_key(cell) if cell else "" for cell in cells]
         for cell, key in zip(cells, keys, strict=True):
-            if cell and (not _KEY.fullmatch(key) or key in _TAKEN):
+            if cell and (not _KEY.fullmatch(key) or key in TAKEN):
                 self.note(f"no key: the column {cell!r}; ignored", _key_mend(key), line)
-        return [key if _KEY.fullmatch(key) and key not in _TAKEN else None for key in keys]
+        for i, key in enumerate(keys):
+            if key and key in keys[:i]:
+                self.note(f"a second column {key}: {cells[i]!r}; ignored", "give each column a name of its own", line)
+                keys[i] = ""
+        return [key if _KEY.fullmatch(key) and key not in TAKEN else None for key in keys]
 
     def pairs(self, stem, cells, keys, line):
         """[(key, value or "")] of one row; None for a row that is none, which becomes a problem."""
@@ -134,9 +138,9 @@ class _Reader:
         pairs = list(zip(map(_key, cells[::2]), map(tidy, cells[1::2]), strict=False))
         pairs = [(key, value) for key, value in pairs if key or value]
         named = [key for key, _ in pairs]
-        bad = next((key for key in named if not _KEY.fullmatch(key) or key in _TAKEN), None)
+        bad = next((key for key in named if not _KEY.fullmatch(key) or key in TAKEN), None)
         if len(cells) % 2 or len(set(named)) < len(named) or bad is not None:
-            mend = _key_mend(bad) if bad in _TAKEN else _ROW
+            mend = _key_mend(bad) if bad in TAKEN else _ROW
             self.note(
                 f"a row without pairs: {stem}: {[c for c in cells if c]} are not keys and values; row ignored",
                 mend,
@@ -151,7 +155,11 @@ def _files(folder, machine, problems):
     named = {}
     for path, is_folder in listing(folder, machine, []):
         stem = without_copy_marks(path.name.rsplit(".", 1)[0].removesuffix(".csv"))
-        if is_folder or not (match := _FILE.fullmatch(stem)):
+        if is_folder or not stem.lower().startswith("attribute"):
+            continue
+        if not (match := _FILE.fullmatch(stem)):
+            said = "an attribute file of another name: ignored"
+            problems.append((machine, str(path), said, "call it attributes_00.csv, 00 being its section"))
             continue
         if path.suffix.lower() not in (".csv", ".tsv", ".txt"):
             said = f"an attribute file in another format ({path.suffix}): ignored"
@@ -174,6 +182,6 @@ def _key(cell):
 
 
 def _key_mend(key):
-    if key in _TAKEN:
+    if key in TAKEN:
         return f"call it otherwise: {key} is a name of the project's own"
     return "a key begins with a letter and has letters, digits, hyphens and underscores"

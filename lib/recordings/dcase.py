@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.recordings.attribute_files import AttributeRows
+from lib.recordings.attribute_files import TAKEN, AttributeRows
 from lib.recordings.folders import machine_folders, note_unused, nothing_found, recordings
 from lib.recordings.names import ClipName, composed, label_of, parse_name, stem_of, without_copy_marks, without_number
 from lib.recordings.values import abbreviates, same_value, settle
@@ -201,7 +201,10 @@ def _clip(path, machine, split, stem, clean, between, row, problems):
         note(f"the name says {name.split}, the folder {split}: the folder wins", "move or rename the file")
     if split == "train" and name.label == "anomaly":
         note("an anomalous clip among the training clips: used as normal", f"move it to {machine}/test")
-    attributes = _merge_attributes(dict(name.attributes), row, note)
+    named = dict(name.attributes)
+    for key in sorted(named.keys() & (TAKEN - {"raw"})):
+        note(f"no key: {key} in the name has another meaning here; {key}={named.pop(key)} ignored", "rename the key")
+    attributes = _merge_attributes(named, row, note)
     return {
         "machine": machine, "split": split, "stem": stem, "path": str(path), "section": name.section or "00",
         "domain": name.domain or ("source" if split == "train" else ""),

@@ -49,9 +49,13 @@ def machine_folders(root: Path, problems: list[tuple]) -> list[tuple[str, Path, 
             if splits := _split_folders(child, child.name, problems):
                 found.append((child, splits))
                 continue
+            before = len(deeper)
             for inner, is_inner in listing(child, child.name, []):
                 if is_inner and (splits := _split_folders(inner, inner.name, problems)):
                     deeper.append((inner, splits))
+            if len(deeper) == before and (count := _recordings_below(child)):
+                said = f"no train or test folder: {count} recordings; not used"
+                problems.append((composed(child.name), str(child), said, "put them into train and test, or leave them"))
     names = {folder.name for folder, _ in found}
     for folder, splits in deeper:
         if folder.name in names:
@@ -135,6 +139,10 @@ def _split_folders(folder, machine, problems):
     return dict(found)
 
 
+def _recordings_below(folder):
+    return sum(path.suffix.lower() in AUDIO_SUFFIXES for path, _ in _walk(folder, folder.name, []))
+
+
 def _well_named(folder, problems):
     name = folder.name
     if name.isprintable() and not set(name) & set("\\∕⁄／"):
@@ -165,7 +173,9 @@ def _other(suffix, paths):
     """Problem and mend of files that are no .wav or .flac."""
     first, mend = paths[0], "rename or delete it"
     kind = "not a .wav or .flac file"
-    if suffix in _LEFTOVERS:
+    if first.name.lower().startswith("attribute"):
+        kind, mend = "an attribute file among the recordings", "move it up, beside train and test"
+    elif suffix in _LEFTOVERS:
         kind, mend = f"an unfinished download ({suffix})", "download it again"
     elif suffix in _OTHER_FORMATS:
         kind, mend = f"another format ({suffix[1:]})", f"convert it: ffmpeg -i {first.name!r} {first.stem + '.wav'!r}"

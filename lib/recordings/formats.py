@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from lib.recordings.headers import tag_end
+
 _KINDS = (
     (b"RIFF", "WAV"), (b"RF64", "WAV"), (b"BW64", "WAV"), (b"RIFX", "WAV"), (b"fLaC", "FLAC"), (b"OggS", "Ogg"),
     (b"FORM", "AIFF"), (b"ID3", "MP3"), (b"\xff\xfb", "MP3"), (b"\xff\xf3", "MP3"), (b"\xff\xf2", "MP3"),
@@ -26,9 +28,8 @@ def kind_of(content: bytes) -> str:
         return "MP4 (m4a)"
     if content[:64].lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
         return "a web page"
-    if content[:3] == b"ID3" and len(content) > 10:  # a tag, of which each byte of the size has 7 bits
-        behind = 10 + sum((byte & 127) << shift for byte, shift in zip(content[6:10], (21, 14, 7, 0), strict=True))
-        return "FLAC" if content[behind : behind + 4] == b"fLaC" else "MP3"
+    if behind := tag_end(content):
+        return {b"fLaC": "FLAC", b"RIFF": "WAV"}.get(content[behind : behind + 4], "MP3")
     if found := next((kind for start, kind in _KINDS if content.startswith(start)), ""):
         return found
     if not content.strip(b"\0"):

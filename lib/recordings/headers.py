@@ -115,10 +115,18 @@ def find_sound(content: bytes | mmap.mmap) -> Sound | None:
     return Sound(form, start, length, tuple(problems))
 
 
+def tag_end(content: bytes | mmap.mmap) -> int:
+    """Where an ID3 tag before the file ends, 0 without one; of its size each byte has 7 bits."""
+    if content[:3] != b"ID3" or len(content) <= 10:
+        return 0
+    return 10 + sum((byte & 127) << shift for byte, shift in zip(content[6:10], (21, 14, 7, 0), strict=True))
+
+
 def _begin(content):
     """Where the header begins: behind a tag that some programs put before it, say; None in another kind of file."""
+    behind = tag_end(content)
     for name in (b"RIFF", b"RF64", b"BW64"):
-        position = content.find(name, 0, _SEARCHED)
+        position = content.find(name, behind, behind + _SEARCHED)
         if position >= 0 and content[position + 8 : position + 12] == b"WAVE":
             return position
     return None
@@ -165,8 +173,8 @@ def _extent(content, start, claimed, form):
     if rest := claimed % form.frame:
         said = f"a header with half a frame: {claimed} bytes are no multiple of {form.frame}; {rest} left out"
         problems.append((said, mend))
-    if tail[:4] in (b"RIFF", b"data"):
-        said = f"a second sound: {len(tail)} bytes with a header of their own behind the first; left out"
+    if second := _second(content, stop):
+        said = f"a second sound: {len(content) - second} bytes with a header of their own behind the first; left out"
         return stop, [*problems, (said, "split the file in two")]
     if not tail.strip(b"\0") or _follow(content, stop) or _follow(content, stop + (claimed & 1)):
         return stop, problems
@@ -177,6 +185,19 @@ def _extent(content, start, claimed, form):
         return last, [(said, mend)]
     said = f"bytes behind the sound: {len(tail)}, neither sound nor a chunk; left out"
     return start + claimed, [*problems, (said, "nothing, or check the end of the recording")]
+
+
+def _second(content, position):
+    """Where another sound begins behind the first, or behind known chunks that follow it; 0 without one."""
+    while position + 8 <= len(content):
+        name, size = content[position : position + 4], struct.unpack("<I", content[position + 4 : position + 8])[0]
+        if name in (b"RIFF", b"data"):
+            return position
+        if name not in _AFTER:
+            return 0
+        position += 8 + size
+        position += size & 1 and content[position : position + 4] not in (b"RIFF", b"data", *_AFTER)
+    return 0
 
 
 def _follow(content, position):

@@ -34,6 +34,7 @@ _MARKS = tuple(
         r"(?P<mark>\.sync-conflict-[\w-]+)$",  # Syncthing
         rf"(?P<mark>(\s*[-–]\s*|\s+|の)({_COPY})(\s*\d+|\s*\(\d+\))?)$",  # Explorer, Finder
         rf"^(?P<mark>({_COPY})(\s*\(\d+\))?\s+(of|von|de|di|av|af|van)\s+)",  # Copy of x
+        rf"(?P<mark>\s*\((another\s+|\d+(st|nd|rd|th)\s+)?({_COPY})(\s*\d+)?\))$",  # Nautilus
         r"(?P<mark>~\d*)$",  # backups
     )
 )

@@ -13,6 +13,8 @@ from lib.recordings.names import composed
 _UNIT = r"(?:[^\W\d_]|[%°²³/])*"
 _NUMBER = re.compile(rf"([+-]?\d+(?:\.\d+)?(?:[eE][+-]\d+)?) ?({_UNIT})")
 _COMMA = re.compile(rf"([+-]?\d+),(\d+)( ?{_UNIT})")
+_THOUSANDS = re.compile(rf"[+-]?[1-9]\d{{0,2}},\d{{3}} ?{_UNIT}")  # 1,200 is one thing to some, another to others
+_BEGINS = re.compile(r"[+-]?[\d.,]*\d")
 _BLANK = re.compile(r"[\s\u200b\u2060\ufeff]+")
 _ABSENT = re.compile(r"-+|–|—|\?+|n/a|n\.a\.?|nan|null|nil|#[\w/?!]+|\(?(blank|leer)\)?", re.IGNORECASE)
 _UNSURE = re.compile(r"na|none|unknown|undefined|unbekannt|missing|tbd|k\.? ?a\.?", re.IGNORECASE)  # may be a value
@@ -43,7 +45,8 @@ def tidy(text: str) -> str:
     ('28V', '0.11', 'half load')
     """
     text = _BLANK.sub(" ", composed(text)).strip(" \"'“”„’‘")
-    text = _COMMA.sub(r"\1.\2\3", text) if _COMMA.fullmatch(text) else text
+    text = re.sub(r"^[\u2212\ufe63\uff0d](?=\d)", "-", text)  # the minus signs of typesetters
+    text = _COMMA.sub(r"\1.\2\3", text) if _COMMA.fullmatch(text) and not _THOUSANDS.fullmatch(text) else text
     return text.replace(" ", "") if _NUMBER.fullmatch(text) else text
 
 
@@ -138,7 +141,7 @@ def _settle_values(machine, key, clips, problems):
         for value in spellings:
             tidied[tidy(value)] += deciding[value]
         kept = min(tidied, key=lambda value: (-tidied[value], value[-1:].isdigit(), len(value), value))
-        if len(tidied) > 1 or any(_COMMA.fullmatch(_BLANK.sub(" ", value).strip()) for value in spellings):
+        if len(tidied) > 1 or any("," in value and "," not in tidy(value) for value in spellings):
             other = next(clip for clip in clips if clip["attributes"][key] in set(spellings) - {kept})
             said = f"one value in several spellings: {key}={', '.join(sorted(spellings))}; taken as {kept}"
             problems.append((machine, other["path"], said, f"write {kept} everywhere"))
@@ -148,15 +151,20 @@ def _settle_values(machine, key, clips, problems):
 
 
 def _list_odd(machine, key, training, problems):
-    """Values that are no number where most clips have one: they turn v of all clips into ranks."""
+    """Values that are no number where most clips have or begin with one: they turn v of all clips into ranks."""
     odd = defaultdict(list)
     for clip in training:
         if not number_of(clip["attributes"][key]):
             odd[clip["attributes"][key]].append(clip)
-    if not odd or 2 * sum(map(len, odd.values())) > len(training):
+    meant = sum(len(found) for value, found in odd.items() if _BEGINS.match(value))  # 900 1/min
+    if not odd or 2 * (sum(map(len, odd.values())) - meant) > len(training):
         return
     for value, found in sorted(odd.items()):
-        why = "a date, as spreadsheets make of numbers such as 3.4" if _DATE.fullmatch(value) else "where most are"
+        why = "where most are"
+        if _DATE.fullmatch(value):
+            why = "a date, as spreadsheets make of numbers such as 3.4"
+        elif _THOUSANDS.fullmatch(value):
+            why = "a comma that may be of thousands or of decimals"
         said = f"no number: {key}={value!r} in {_count(found)}, {why}; v of {key} turns into ranks for all clips"
         problems.append((machine, found[0]["path"], said, "correct the value in the name or the attribute file"))
 

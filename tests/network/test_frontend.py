@@ -8,6 +8,7 @@ from scipy.signal import sosfiltfilt, sosfreqz
 from lib.network.frontend import (
     Cuts,
     MelSpectrogram,
+    _magnitude,
     column_weights,
     gather,
     highpass,
@@ -104,6 +105,16 @@ def test_highpass_meets_its_edges():
     _, response = sosfreqz(highpass(4000, 3500, 16000), worN=[3500, 4000, 6000], fs=16000)
     level = 20 * np.log10(np.abs(response))
     assert level[0] <= -39.9 and level[1] >= -3.1 and level[2] > -0.1
+
+
+def test_a_quiet_clip_has_weights_and_a_silent_one_has_equal_ones():
+    quiet = np.repeat([1e-13, 3e-13], 100)
+    assert np.allclose(power_weights(quiet, np.array([0, 100]), 100), [0.25, 0.75])
+    assert np.allclose(power_weights(quiet * 1e-4, np.array([0, 100]), 100), 0.5)
+
+
+def test_a_magnitude_off_the_cpu_is_one():
+    assert _magnitude(torch.empty(2, 3, dtype=torch.complex64, device="meta")).dtype == torch.float32
 
 
 def test_power_weights_follow_the_event():

@@ -9,6 +9,7 @@ from trainings import changed
 
 from lib.network import training
 from lib.network.embedder import Embedder
+from lib.network.frontend import spectrograms
 from lib.network.losses import total_loss
 from lib.network.system_training import SystemTraining
 from lib.network.training import Trainer
@@ -63,6 +64,19 @@ def test_resumed_run_gives_the_same_weights(machine, tmp_path, capsys, system, p
     assert "resumed after epoch 1" in capsys.readouterr().out
     assert torch.equal(weights(whole), weights(resumed))
     assert again.drop(columns="clips_per_second").equals(history.drop(columns="clips_per_second"))
+
+
+def test_an_epoch_trains_by_batch_statistics_and_validates_by_the_averages(machine):
+    made = trainer(machine, settings=changed(training={"epochs": 2, "checkpoint_epochs": 9}))
+    modes = []
+    made.model.extractor.network.bn1.register_forward_pre_hook(lambda module, _: modes.append(module.training))
+    last = made.run().iloc[-1]
+    assert modes == ([True] * made.batches.steps_per_epoch + [False]) * 2
+    outputs = made.model.eval()(spectrograms(made.samples, made.validation, made.mel, made.batches.segment))
+    logits, embedding = outputs.logits.detach().double().numpy(), outputs.embedding.detach().numpy()
+    assert len(logits) == 2 and last["validation_loss"] == pytest.approx(np.log1p(np.exp(-logits)).mean(), rel=1e-4)
+    assert last["validation_accuracy"] == (logits > 0).mean()
+    assert last["embedding_variance"] == pytest.approx(embedding.var(axis=0).mean(), rel=1e-4)
 
 
 def test_batchnorm_is_estimated_anew(machine, tmp_path):

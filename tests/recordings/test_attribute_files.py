@@ -180,3 +180,38 @@ def read_without_file(root):
 def test_a_quote_that_does_not_end_costs_no_other_row(tmp_path):
     found, problems, _ = read(tmp_path, PLAIN.replace("29V", '"29V'))
     assert found == EXPECTED and "a quote that does not end" in problems["problem"].item()
+
+
+@pytest.mark.parametrize(
+    "name", ["attributes-00.csv", "attributes 00.csv", "attributes_section_00.csv", "Attributes_00.CSV"]
+)
+def test_other_spellings_of_the_files_name(tmp_path, name):
+    found, listed, _ = read(tmp_path, PLAIN, name)
+    assert found == EXPECTED and listed.empty
+
+
+@pytest.mark.parametrize(
+    ("name", "mend"),
+    [("attributes_00_fan.csv", "call it attributes_00.csv"), ("train/attributes_00.csv", "move it up")],
+)
+def test_a_file_that_is_not_read_is_named(tmp_path, name, mend):
+    found, listed, _ = read(tmp_path, PLAIN, name)
+    assert found == [{}] * 4 and mend in listed["mend"].item() and listed["file"].item().endswith(name)
+
+
+def test_two_columns_of_one_name_are_not_mixed_up(tmp_path):
+    text = "file_name,speed (rpm),speed (V)\n" + "".join(f"clip_{i}.wav,{i}00,{i}V\n" for i in range(1, 4))
+    found, listed, _ = read(tmp_path, text, clips=CLIPS[1:])
+    assert found == [{"speed": f"{i}00"} for i in range(1, 4)]
+    assert "a second column speed: 'speed (V)'; ignored" in listed["problem"].item()
+
+
+@pytest.mark.parametrize("key", ["all", "section"])
+def test_a_key_of_the_projects_own_in_a_name_is_named(tmp_path, key):
+    for i in range(4):
+        write_bytes(
+            tmp_path / "fan" / "train" / f"section_00_source_train_normal_000{i}_{key}_{i}_spd_{i}V.wav", str(i)
+        )
+    dataset = Dataset(tmp_path)
+    assert list(attribute_table(dataset.clips)) == ["spd"] and len(dataset.problems) == 4
+    assert f"{key}=0 ignored" in dataset.problems["problem"][0]

@@ -228,3 +228,14 @@ def _as_nobody(tmp_path):
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.stdout.splitlines()[:1] == ["2"], done.stderr
     assert done.stdout.count("Permission denied") == 3, done.stdout
+
+
+def test_a_machine_without_train_and_test_beside_others_is_named(tmp_path):
+    fill(tmp_path / "fan")
+    for place in ("valve/a.wav", "pump/id_00/normal/b.wav", "slider/Trainingsdaten/c.flac"):
+        write_bytes(tmp_path / place, place)
+    (tmp_path / "notes").mkdir()
+    dataset = Dataset(tmp_path)
+    assert set(dataset.clips["machine"]) == {"fan"} and len(dataset.problems) == 3
+    for machine in ("valve", "pump", "slider"):
+        assert f"{machine}: no train or test folder: 1 recordings; not used → put them into train" in said(dataset)

@@ -198,6 +198,20 @@ def test_a_tag_before_the_header(tmp_path):
     assert np.array_equal(samples, NOISE) and "bytes before the header: 20; left out" in said
 
 
+def test_a_picture_in_the_tag_before_the_header(tmp_path):
+    """More than the bytes in which a header is looked for; a letter by chance in it is no header."""
+    tag = b"ID3\x04\0\0" + bytes([0, 0, 9000 >> 7, 9000 & 127]) + b"RIFF" + bytes(8996)
+    samples, row, said = decode(tmp_path, tag + wav(data=0))
+    assert np.array_equal(samples, NOISE) and row["usable"] and "bytes before the header: 9010; left out" in said
+    assert "another format" not in said
+
+
+@pytest.mark.parametrize("second", [wav(), b"data" + struct.pack("<I", 8) + bytes(8)])
+def test_a_second_sound_behind_chunks_is_named(tmp_path, second):
+    samples, _, said = decode(tmp_path, wav(after=LIST + ODD + second))
+    assert np.array_equal(samples, NOISE) and f"a second sound: {len(second)} bytes" in said
+
+
 def test_two_files_in_one(tmp_path):
     samples, _, said = decode(tmp_path, wav() + wav())
     assert np.array_equal(samples, NOISE) and "a second sound: 32044 bytes" in said and "split the file" in said

@@ -72,6 +72,13 @@ def test_a_copy_without_its_original_takes_the_originals_name(train, mark):
     assert len(dataset.problems) == 1
 
 
+def test_nautilus_copies():
+    copies = ("x (copy)", "x (another copy)", "x (3rd copy)", "x (Kopie)", "x (copy 2)")
+    assert {without_copy_marks(name) for name in copies} == {"x"} and without_copy_marks(
+        "x (hard copy)"
+    ) == "x (hard copy)"
+
+
 def test_own_names_with_numbers_stay_apart(tmp_path):
     """What Explorer makes of 80 files renamed at once, and a person's own counting."""
     for name in ("recording (1)", "recording (2)", "Bay 2", "Bay 3", "day 2024 - Copying machine"):

@@ -113,3 +113,22 @@ def test_one_key_in_several_spellings(tmp_path):
     dataset = Dataset(tmp_path)
     assert [json.loads(text) for text in dataset.clips["attributes"]] == [{"spd": f"{i}V"} for i in range(4)]
     assert "one key in several spellings: SPD, Spd, spd; taken as spd" in dataset.problems["problem"].item()
+
+
+@pytest.mark.parametrize(
+    "values", [["900 1/min", "1200 1/min"], ["1 000", "1 200"], ["28±1", "30±1"], ["28%20V", "9%20V"]]
+)
+def test_numbers_that_all_are_written_oddly_are_named_too(tmp_path, values):
+    assert f"no number: spd={values[0]!r} in 2 clips, where most are" in read(tmp_path, values * 2)[1]
+
+
+def test_a_comma_of_thousands_or_decimals_is_not_guessed(tmp_path):
+    values, problems = read(tmp_path, ["800", "900", "950", '"1,200"'])
+    assert "1,200" in values.tolist() and "'1,200' in 1 clip, a comma that may be of thousands" in problems
+    assert [tidy(text) for text in ("0,110", "1,20", "-1,5V", "1,200V", "12,345,678")] == [
+        "0.110", "1.20", "-1.5V", "1,200V", "12,345,678",
+    ]  # fmt: skip
+
+
+def test_a_typesetters_minus_is_a_minus():
+    assert number_of(tidy("\u221210 °C")) == (-10, "°c") and tidy("a\u22121") == "a\u22121"
