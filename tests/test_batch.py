@@ -95,6 +95,7 @@ def test_a_run_with_failures_keeps_what_finished_out_of_old_scores(two, preset, 
     assert len(json.loads(tables.read_text())["held"]) == 4
 
 
+@pytest.mark.long
 def test_a_notebook_whose_process_is_killed_is_named(root, preset, tmp_path, faked):
     arguments = ("--data", root, "--preset", preset, "--run", tmp_path / "run")
     status, printed = faked(*arguments, kill="05_inlier_fitting")

@@ -62,7 +62,7 @@ def test_every_notebook_leaves_its_files(whole):
     assert (folder / "fan" / "Baseline" / "all" / "seed0" / "scores.parquet").exists()
     assert len(pd.read_csv(folder / "fan" / "audit.csv")) == 12 + 6 + 16
     executed = nbformat.read(
-        folder / "notebooks" / "fan" / "04_joint_flow_training-OE-Flow-all-seed0.ipynb", as_version=4
+        folder / "notebooks" / "fan" / "04_joint_flow_training-OE-DFlow-m-n-seed0.ipynb", as_version=4
     )
     assert any("image/png" in o.get("data", {}) for c in executed.cells if c.cell_type == "code" for o in c.outputs)
 
@@ -70,7 +70,7 @@ def test_every_notebook_leaves_its_files(whole):
 def rows_of(trainings):
     """The rows that a run of these systems has, in the tables' order."""
     systems = {system for system, _ in trainings}
-    return [r for r in ROWS if r in BASELINES or r in systems or (r in SUBMITTED and systems & set(SUBMITTED[r][0]))]
+    return [r for r in ROWS if r in BASELINES or r in systems or (r in SUBMITTED and systems >= set(SUBMITTED[r][0]))]
 
 
 def test_every_row_of_every_table(whole):
@@ -86,7 +86,7 @@ def test_every_row_of_every_table(whole):
     assert list(pd.read_csv(folder / "tables" / "table1.csv")["system"].str.rstrip("*")) == list(SYSTEMS)
     assert "52.98" not in "".join(p.read_text() for p in (folder / "tables").glob("table*"))  # the paper's
     effects = pd.read_csv(folder / "tables" / "effects.csv")
-    assert effects["effect"].nunique() >= 5
+    assert effects["effect"].nunique() >= min(5, len(trainings))
     for number in (2, 3, 4):
         assert (folder / "figures" / f"table{number}_all_paper.pdf").exists()
 
@@ -151,12 +151,12 @@ def test_a_setting_reruns_what_reads_it(smoke, tmp_path):
     preset.write_text((smoke[0].parent / "few.yaml").read_text() + "inliers: {knn_neighbours: [1]}\n")
     found = to_run(smoke[0], preset)
     assert [line.split(" ")[0] for line in found] == ["05_inlier_fitting"] * 2 + ["06_ensemble_and_tables"]
-    assert all(any(f"machine=fan, system={name}, " in line for line in found) for name in ("Serial-OE", "OE-Flow"))
+    assert all(any(f"machine=fan, system={name}, " in line for line in found) for name in ("Serial-OE", "OE-DFlow"))
 
 
 def test_a_clip_reruns_its_machine_and_a_touched_one_nothing(smoke, tmp_path):
     """A test clip is heard by its own machine alone; a copy of the root elsewhere is the same data."""
-    data = shutil.copytree(data_folder("", "smoke"), tmp_path / "another root")
+    data = shutil.copytree(data_folder("", str(smoke[0].parent / "few.yaml")), tmp_path / "another root")
     assert to_run(smoke[0], data=data) == []
     for machine in ("gearbox", "fan"):
         clip = next((data / "dev_data" / "raw" / machine / "test").iterdir())
