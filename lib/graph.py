@@ -76,7 +76,7 @@ class Graph:
         bank = ClipBank.open(run, root, settings.data)
         asked = split_names(machines, bank.dataset.clips["machine"].unique())
         file = preset_path(preset)  # the jobs start elsewhere
-        preset = file.stem if file.parent == paths.PRESETS else str(file)
+        preset = preset if file == paths.PRESETS / f"{preset}.yaml" else str(file)
         return cls(
             run, Plan.of(bank, settings, asked, seeds), bank, settings, preset, str(root) if data else "", cores, token
         )

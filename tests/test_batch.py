@@ -232,4 +232,5 @@ def test_a_terminal_gets_a_bar_and_a_file_plain_lines(root, preset, tmp_path, fa
     )
     status, printed = faked(*arguments)
     assert status == 0 and not set(printed) & set("\r\x1b") and "|" not in printed
+    assert "goes on    5 notebooks finished earlier, 0 to run" in printed
     assert "Building DAG" not in text + printed and "Building DAG" in (tmp_path / "run" / "run.log").read_text()

@@ -17,7 +17,7 @@ import soxr
 from lib.recordings import formats, headers
 from lib.settings import Data
 
-VERSION = 2  # raise it when the same file would give other samples: banks are built anew, results follow
+VERSION = 3  # raise it when the same file would give other samples: banks are built anew, results follow
 SHORTEST = 0.1  # s; a shorter clip holds no window of the front end
 LOWEST_RATE = 1000  # Hz; less is a broken header
 FULL_SCALE = 32768

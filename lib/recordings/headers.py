@@ -124,11 +124,11 @@ def tag_end(content: bytes | mmap.mmap) -> int:
 
 def _begin(content):
     """Where the header begins: behind a tag that some programs put before it, say; None in another kind of file."""
-    behind = tag_end(content)
-    for name in (b"RIFF", b"RF64", b"BW64"):
-        position = content.find(name, behind, behind + _SEARCHED)
-        if position >= 0 and content[position + 8 : position + 12] == b"WAVE":
-            return position
+    for start in dict.fromkeys((tag_end(content), 0)):  # a tag may say a wrong size
+        for name in (b"RIFF", b"RF64", b"BW64"):
+            position = content.find(name, start, start + _SEARCHED)
+            if position >= 0 and content[position + 8 : position + 12] == b"WAVE":
+                return position
     return None
 
 
@@ -189,27 +189,28 @@ def _extent(content, start, claimed, form):
 
 def _second(content, position):
     """Where another sound begins behind the first, or behind known chunks that follow it; 0 without one."""
-    while position + 8 <= len(content):
-        name, size = content[position : position + 4], struct.unpack("<I", content[position + 4 : position + 8])[0]
-        if name in (b"RIFF", b"data"):
-            return position
+    for place, name, _ in _in_turn(content, position):
         if name not in _AFTER:
-            return 0
-        position += 8 + size
-        position += size & 1 and content[position : position + 4] not in (b"RIFF", b"data", *_AFTER)
+            return place if name in (b"RIFF", b"data") else 0
     return 0
 
 
 def _follow(content, position):
     """Whether known chunks, one behind the other, fill the file from here to its end (the last may be cut off)."""
+    return all(
+        _NAME.fullmatch(name) and (size <= len(content) - place or name in _AFTER)
+        for place, name, size in _in_turn(content, position)
+    )
+
+
+def _in_turn(content, position):
+    """(position, name, size) of the chunks that lie one behind the other; some writers leave out the padding byte."""
     while position + 8 <= len(content):
         name, size = content[position : position + 4], struct.unpack("<I", content[position + 4 : position + 8])[0]
-        if not _NAME.fullmatch(name) or (size > len(content) - position and name not in _AFTER):
-            return False
+        yield position, name, size
         position += 8 + size
         if size & 1 and not _NAME.fullmatch(content[position : position + 4]):
             position += 1
-    return True
 
 
 def _before_chunks(content, start, form):

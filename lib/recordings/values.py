@@ -14,7 +14,7 @@ _UNIT = r"(?:[^\W\d_]|[%°²³/])*"
 _NUMBER = re.compile(rf"([+-]?\d+(?:\.\d+)?(?:[eE][+-]\d+)?) ?({_UNIT})")
 _COMMA = re.compile(rf"([+-]?\d+),(\d+)( ?{_UNIT})")
 _THOUSANDS = re.compile(rf"[+-]?[1-9]\d{{0,2}},\d{{3}} ?{_UNIT}")  # 1,200 is one thing to some, another to others
-_BEGINS = re.compile(r"[+-]?[\d.,]*\d")
+_BEGINS = re.compile(r"[+-]?[.,]?\d")
 _BLANK = re.compile(r"[\s\u200b\u2060\ufeff]+")
 _ABSENT = re.compile(r"-+|–|—|\?+|n/a|n\.a\.?|nan|null|nil|#[\w/?!]+|\(?(blank|leer)\)?", re.IGNORECASE)
 _UNSURE = re.compile(r"na|none|unknown|undefined|unbekannt|missing|tbd|k\.? ?a\.?", re.IGNORECASE)  # may be a value
@@ -156,11 +156,13 @@ def _list_odd(machine, key, training, problems):
     for clip in training:
         if not number_of(clip["attributes"][key]):
             odd[clip["attributes"][key]].append(clip)
+    wrong = sum(map(len, odd.values()))
     meant = sum(len(found) for value, found in odd.items() if _BEGINS.match(value))  # 900 1/min
-    if not odd or 2 * (sum(map(len, odd.values())) - meant) > len(training):
+    most = 2 * wrong <= len(training)
+    if not odd or 2 * (wrong - meant) > len(training):
         return
     for value, found in sorted(odd.items()):
-        why = "where most are"
+        why = "where most are" if most else "though most begin as one"
         if _DATE.fullmatch(value):
             why = "a date, as spreadsheets make of numbers such as 3.4"
         elif _THOUSANDS.fullmatch(value):

@@ -204,6 +204,8 @@ def test_a_picture_in_the_tag_before_the_header(tmp_path):
     samples, row, said = decode(tmp_path, tag + wav(data=0))
     assert np.array_equal(samples, NOISE) and row["usable"] and "bytes before the header: 9010; left out" in said
     assert "another format" not in said
+    wrong = b"ID3\x04\0\0\x7f\x7f\x7f\x7f" + bytes(10) + wav()  # a size beyond the file
+    assert np.array_equal(decode(tmp_path, wrong)[0], NOISE)
 
 
 @pytest.mark.parametrize("second", [wav(), b"data" + struct.pack("<I", 8) + bytes(8)])
