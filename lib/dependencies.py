@@ -20,7 +20,6 @@ FLOW_GROUPS = {"flow", "joint"}  # of settings that only a system with a flow re
 METHODS = {  # what a property or method of `Settings` reads for its caller
     "segment_samples": {"frontend.segment_seconds", "data.sample_rate"},
     "training_of": {f"joint.{field}" for field in Joint.model_fields},
-    "rows": {"systems", "baselines"},
 }
 
 
@@ -77,7 +76,8 @@ def settings_read(notebook: str, flow: bool = True) -> list[str]:
             found |= {group} if ("settings", group) in read else set()
         elif group in named:
             others = set(Settings.model_fields) - {group}
-            found |= {f"{group}.{f}" for owner, f in read if f in fields and owner not in others}
+            plain = {("settings", name) for name in Settings.model_fields}  # `settings.threads` is of no group
+            found |= {f"{group}.{f}" for owner, f in read - plain if f in fields and owner not in others}
     left_out = UNREAD if flow else UNREAD | FLOW_GROUPS
     return sorted(name for name in found if name.split(".")[0] not in left_out)
 

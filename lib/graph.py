@@ -104,19 +104,21 @@ class Graph:
         """
         aliases = {machine: self._alias(machine) for machine in self.plan.audits}
         scores = [path for path in self.plan.score_files(self.run) if path.exists() or not finished]
-        notebooks = sorted(path.stem for path in paths.NOTEBOOKS.glob("0[1-6]_*.ipynb"))
+        notebooks = sorted(path.stem for path in paths.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
         return {
             "python": PYTHON,
             "preset": self.preset,
             "data_root": self.data_root,
             "run_dir": str(self.run.root),
             "threads": self.settings.threads,
+            "shared_threads": self.settings.shared.threads,
             "machines": "/".join(self.plan.audits),
             "seeds": " ".join(map(str, self.plan.seeds)),
             "names": {alias: machine for machine, alias in aliases.items()},
             "audits": list(aliases.values()),
             "scores": [str(self._in_aliases(path, aliases)) for path in scores],
             "data": {alias: self.bank.fingerprint_of(machine) for machine, alias in aliases.items()},
+            "all_data": self.bank.fingerprint,
             "problems": {alias: self._problems(machine) for machine, alias in aliases.items()},
             "made": {notebook: self._made(notebook) for notebook in notebooks},
         }

@@ -41,6 +41,16 @@ class Run:
         """Folder of one trained system: model, history, embeddings, detectors and scores."""
         return self.root / machine / system / parameter / f"seed{seed}"
 
+    def common(self, system: str, seed: int = 0) -> Path:
+        """Folder of a system that is trained once for all machines: its model, and every machine's embeddings."""
+        return self.root / "shared" / system / f"seed{seed}"
+
+    def embeddings(self, machine: str, system: str, parameter: str, seed: int, of_all: bool = False) -> Path:
+        """File of a machine's embeddings; `of_all`: by a system that is trained once for all machines."""
+        if of_all:
+            return self.common(system, seed) / f"{machine}.npz"
+        return self.trained(machine, system, parameter, seed) / "embeddings.npz"
+
     def scores(self) -> list[Path]:
         """All clip scores that the run holds so far: scores (02), flow_scores (04) and detector_scores (05)."""
         return sorted(self.root.glob("*/*/*/seed*/*scores.parquet"))

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from lib.presets import explain, groups, preset_path, read_preset
-from lib.systems import BASELINES, DEVELOPMENT_MACHINES, SYSTEMS, System, find_system
+from lib.systems import BEYOND, DEVELOPMENT_MACHINES, SYSTEMS, System
 
 
 def _distinct(values):
@@ -136,6 +136,36 @@ class Inliers(Group):
     calibration_minimum: Annotated[int, Field(ge=2)] = 10  # validation clips
 
 
+class Spectrum(Group):
+    """Beyond the paper: what is heard without any training."""
+
+    window: Annotated[int, Field(ge=16)] = 2048  # samples = 128 ms
+    hop: Positive = 512  # samples = 32 ms
+    mels: Positive = 64  # bands
+    low: Annotated[float, Field(ge=0)] = 50.0  # Hz
+    high: Annotated[float, Field(gt=0)] = 7800.0  # Hz
+    block: Annotated[int, Field(ge=96)] = 128  # frames = 4.1 s, of which modulation is taken
+    density: Annotated[int, Field(ge=0)] = 4  # K of the references' local density; 0: plain distance
+
+
+class Shared(Group):
+    """Beyond the paper: one extractor for all machines of a run."""
+
+    window: Annotated[int, Field(ge=16)] = 2048  # samples = 128 ms
+    hop: Positive = 512  # samples = 32 ms
+    mels: Positive = 64  # bands
+    dimensions: Positive = 128  # of the embedding
+    centres: Positive = 16  # sub-clusters of a class
+    class_clips: Positive = 3  # clips below which a group joins its machine's own class
+    steps: Positive = 800  # of the optimizer
+    batch: Annotated[int, Field(ge=4)] = 64  # clips
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3  # peak of OneCycleLR
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2  # of AdamW
+    mixup: Annotated[float, Field(ge=0, le=1)] = 0.5  # probability that a batch is mixed
+    precision: Literal["auto", "bf16", "fp32"] = "auto"  # auto: bf16 where the hardware has it
+    threads: Positive = 2  # CPU threads of its training, in place of `threads`
+
+
 class Evaluation(Group):
     weighted_machines: Names = ("ToyCar", "ToyTrain", "ToyDrone", "ToyNscale", "ToyTank", "Vacuum")  # (3.2)
     highpass: Annotated[tuple[float, float], LIST] = (
@@ -160,6 +190,7 @@ class Demo(Group):
 class Settings(Group):
     systems: Annotated[Names, Field(min_length=1)] = tuple(SYSTEMS)
     baselines: Flag = True  # whether the autoencoder is run, too
+    beyond: Names = BEYOND  # what is run beyond the paper: Spectrum, Shared
     team: Annotated[str, Field(pattern=r"^[\w-]+$")] = "oe_flow"  # folder of the submission files
     threads: Positive = 1  # CPU threads of a notebook, on which sums of floats and so its numbers depend
     data: Data = Data()
@@ -170,13 +201,10 @@ class Settings(Group):
     flow: Flow = Flow()
     autoencoder: Autoencoder = Autoencoder()
     inliers: Inliers = Inliers()
+    spectrum: Spectrum = Spectrum()
+    shared: Shared = Shared()
     evaluation: Evaluation = Evaluation()
     demo: Demo = Demo()
-
-    @property
-    def rows(self) -> tuple[str, ...]:
-        """Names of the systems and baselines that the run is asked for."""
-        return (*(BASELINES if self.baselines else ()), *self.systems)
 
     @property
     def segment_samples(self) -> int:
@@ -192,11 +220,19 @@ class Settings(Group):
         if self.frontend.high > self.data.sample_rate / 2:
             raise ValueError(f"frontend.high ({self.frontend.high} Hz) is above half of data.sample_rate")
         for name in self.systems:
-            find_system(name)
+            if name not in SYSTEMS:
+                raise ValueError(f"unknown system {name!r}; known: {', '.join(SYSTEMS)}")
+        if unknown := sorted(set(self.beyond) - set(BEYOND)):
+            raise ValueError(f"unknown system {unknown[0]!r} in beyond; known: {', '.join(BEYOND)}")
         passband, stopband = self.evaluation.highpass
         if not 0 < stopband < passband < self.data.sample_rate / 2:
             raise ValueError(
                 f"evaluation.highpass ({passband}, {stopband} Hz): 0 < stopband < passband < half of data.sample_rate"
+            )
+        if not self.spectrum.low < self.spectrum.high <= self.data.sample_rate / 2:
+            raise ValueError(
+                f"spectrum.low ({self.spectrum.low} Hz) must lie below spectrum.high ({self.spectrum.high} Hz), which "
+                "must not be above half of data.sample_rate"
             )
         if self.frontend.hop > self.segment_samples:
             raise ValueError(f"frontend.hop ({self.frontend.hop} samples) is longer than a segment")

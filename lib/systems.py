@@ -20,6 +20,7 @@ class System:
         latent: of the flow: "standard", N(0, 1); "invariant", z_d and z_c (Sec. 3.1); "" without a flow.
         detectors: families of `inliers.FAMILIES` fitted on the embeddings, and "flow".
         inlier_models: the paper's column "Inlier models".
+        of_all: whether one training is for all machines of a run.
     """
 
     name: str
@@ -27,6 +28,7 @@ class System:
     latent: str
     detectors: tuple[str, ...]
     inlier_models: str
+    of_all: bool = False
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -36,6 +38,8 @@ class System:
     @property
     def notebook(self) -> str:
         """The notebook that trains it."""
+        if self.of_all:
+            return "09_shared_extractor"
         return "04_joint_flow_training" if self.latent else "03_oe_training"
 
     @property
@@ -74,21 +78,35 @@ SUBMITTED = {  # the paper's ensembles of systems, and its words for them
     "Submitted 3": (("OE", "OE-Flow", "OE-DFlow"), "OE, OE-Flow, and OE-DFlow"),
     "Submitted 4": (("OE", "OE-Flow", "OE-DFlow", "SerialOE-DFlow"), "Our methods except for SerialOE-Flow"),
 }
-ROWS = (*BASELINES, *SYSTEMS, *SUBMITTED)  # of the tables, in the paper's order
+SPECTRUM, SHARED = "Spectrum", "Shared"  # beyond the paper; folders in a run
+BEYOND = (SPECTRUM, SHARED)
+SPECTRA = tuple(f"Spectrum ({view})" for view in ("level", "modulation", "both", "power", "flux"))
+FUSIONS = {  # beyond the paper: means of rows, never in Submitted 1–4, and what they are
+    "Spectrum": (("Spectrum (power)", "Spectrum (flux)"), "power and flux of each band; no training"),
+    "Shared + Spectrum": ((SHARED, "Spectrum"), "Shared and Spectrum"),
+    "Shared + OE": ((SHARED, "OE"), "Shared and OE"),
+    "Spectrum + Submitted 1": (("Spectrum", "Submitted 1"), "Spectrum and Submitted 1"),
+}
+EXTRACTORS = SYSTEMS | {
+    SHARED: System(SHARED, ("adacos",), "", ("cosine",), "nearest training clip by cosine", of_all=True)
+}
+ROWS_OF = {BASELINE: BASELINES, SPECTRUM: SPECTRA}  # folders whose scores are of several rows
+ENSEMBLES = SUBMITTED | FUSIONS
+ROWS = (*BASELINES, *SYSTEMS, *SUBMITTED, *SPECTRA, SHARED, *FUSIONS)  # of the tables, the paper's in its order
 
 
-def find_system(name: str, flow: bool | None = None) -> System:
+def find_system(name: str, notebook: str | None = None) -> System:
     """The system of that name.
 
     Args:
-        name: as in the paper's tables. flow: whether it must have a flow; None takes either.
+        name: as in the tables. notebook: that must train it; None takes any.
 
     Raises:
         ValueError: an unknown system, or one that another notebook trains; names the ones that are allowed.
     """
-    allowed = [s.name for s in SYSTEMS.values() if flow is None or bool(s.latent) == flow]
-    if name not in SYSTEMS:
+    allowed = [s.name for s in EXTRACTORS.values() if notebook in (None, s.notebook)]
+    if name not in EXTRACTORS:
         raise ValueError(f"unknown system {name!r}; known: {', '.join(allowed)}")
     if name not in allowed:
-        raise ValueError(f"{name} is trained by {SYSTEMS[name].notebook}; this notebook trains {', '.join(allowed)}")
-    return SYSTEMS[name]
+        raise ValueError(f"{name} is trained by {EXTRACTORS[name].notebook}; this notebook trains {', '.join(allowed)}")
+    return EXTRACTORS[name]

@@ -17,7 +17,7 @@ from lib.batch import main
 from lib.paths import Run
 from lib.settings import load_settings
 
-PRESET = "base: smoke\nsystems: [OE]\nfrontend: {segment_seconds: 0.5}\n"
+PRESET = "base: smoke\nsystems: [OE]\nbeyond: []\nfrontend: {segment_seconds: 0.5}\n"
 BASELINE = "Baseline/all/seed0/scores.parquet"
 
 
@@ -102,15 +102,8 @@ def test_a_notebook_whose_process_is_killed_is_named(root, preset, tmp_path, fak
     assert status == 1 and "05_inlier_fitting fan OE all seed0: its process was killed" in printed
 
 
-@pytest.mark.parametrize(
-    "number",
-    [
-        signal.SIGINT,
-        pytest.param(signal.SIGKILL, marks=pytest.mark.long),
-        pytest.param(signal.SIGHUP, marks=pytest.mark.long),
-        pytest.param(signal.SIGTERM, marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
 def test_a_run_that_is_ended_leaves_nothing_behind_and_goes_on(number, root, preset, tmp_path, faked):
     """Also its kernels end, which are sessions of their own; what finished is not done again."""
     folder = tmp_path / "run"
@@ -180,6 +173,7 @@ def test_any_name_of_a_machine_and_a_folder_is_planned(tmp_path, preset):
     )
 
 
+@pytest.mark.long
 def test_odd_names_reach_the_notebooks_as_they_are(tmp_path, faked):
     names = ["{pump}", "-a 'b' \"c\" $HOME 50% * # no: null"]
     root, folder = make_machines(tmp_path / "data {root} #3", names), tmp_path / "-out {put} 50% 'x'"
@@ -206,6 +200,7 @@ def test_one_machine_alone_gives_the_baseline_and_says_why_the_rest_is_left_out(
     assert "7 cores stay idle; `threads: 8` in the preset uses them" in printed
 
 
+@pytest.mark.long
 def test_a_terminal_gets_a_bar_and_a_file_plain_lines(root, preset, tmp_path, faked):
     import pty
 

@@ -10,8 +10,8 @@ from lib import dependencies, paths
 from lib.settings import Settings
 
 NOTEBOOKS = sorted(path.stem for path in paths.NOTEBOOKS.glob("*.ipynb"))
-AUDIT, BASELINE, OE, JOINT, FITTING, TABLES = NOTEBOOKS
-FLOWS = {BASELINE: False, OE: False, AUDIT: False, TABLES: False}  # the others may train or score a flow
+AUDIT, BASELINE, OE, JOINT, FITTING, TABLES, SPECTRUM, SHARED = NOTEBOOKS
+FLOWS = dict.fromkeys((BASELINE, OE, AUDIT, TABLES, SPECTRUM, SHARED), False)  # the others may train or score a flow
 
 
 def named(notebook):
@@ -66,23 +66,26 @@ ALL = set(NOTEBOOKS)  # the tables open the bank and the plan, too
     [
         ("inliers", "knn_neighbours", (1,), {FITTING, TABLES}),  # the plan asks whether a machine has enough clips
         ("inliers", "gmm_reg_covar", 0.5, {FITTING}),
-        ("inliers", "fit_on", "all", {BASELINE, JOINT, FITTING, TABLES}),
+        ("inliers", "fit_on", "all", {BASELINE, JOINT, FITTING, TABLES, SPECTRUM, SHARED}),
         ("training", "epochs", 3, {OE, JOINT}),
-        ("training", "precision", "fp32", {OE, JOINT}),
+        ("training", "precision", "fp32", {OE, JOINT, SHARED}),
         ("joint", "epochs", 3, {JOINT}),
         ("joint", "learning_rate", 0.1, {JOINT}),
         ("flow", "steps", 2, {JOINT}),
         ("flow", "centre", True, {JOINT}),
         ("autoencoder", "epochs", 3, {BASELINE}),
         ("autoencoder", "hidden", 3, {BASELINE}),
-        ("frontend", "mels", 64, {OE, JOINT}),
-        ("frontend", "standardize", "clip", {OE, JOINT}),
-        ("frontend", "segment_seconds", 4.0, {OE, JOINT, TABLES}),
-        ("extractor", "machine_head", "norm", {OE, JOINT}),
+        ("frontend", "mels", 64, {OE, JOINT, SHARED}),
+        ("frontend", "standardize", "clip", {OE, JOINT, SHARED}),
+        ("frontend", "segment_seconds", 4.0, {OE, JOINT, TABLES, SHARED}),
+        ("extractor", "machine_head", "norm", {OE, JOINT, SHARED}),
         ("evaluation", "bootstrap", 10, {TABLES}),
-        ("evaluation", "highpass", (3000.0, 2500.0), {OE, JOINT}),
+        ("evaluation", "highpass", (3000.0, 2500.0), {OE, JOINT, SHARED}),
         ("evaluation", "weighted_machines", ("fan",), {JOINT, FITTING, TABLES}),
-        ("evaluation", "max_fpr", 0.2, {BASELINE, JOINT, FITTING, TABLES}),
+        ("evaluation", "max_fpr", 0.2, {BASELINE, JOINT, FITTING, TABLES, SPECTRUM}),
+        ("spectrum", "density", 0, {SPECTRUM}),
+        ("shared", "steps", 9, {SHARED}),
+        ("shared", "threads", 3, {SHARED}),
         ("data", "sample_rate", 16001, ALL),
         ("", "threads", 2, ALL),
         ("", "team", "mine", {TABLES}),
@@ -125,6 +128,8 @@ def codes():
         ("detection/ensembles.py", {JOINT, FITTING, TABLES}),
         ("recordings/decoding.py", ALL),
         ("recordings/audit.py", {AUDIT}),
+        ("network/spectrum.py", {SPECTRUM}),
+        ("network/shared.py", {SHARED}),
         ("results/plots_flow.py", {JOINT}),
         ("results/submission.py", {TABLES}),
         ("results/paper_tables.csv", {TABLES}),

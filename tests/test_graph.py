@@ -20,7 +20,7 @@ from lib.dependencies import LIBRARY
 from lib.graph import Graph
 from lib.paths import NOTEBOOKS, PRESETS, PROJECT, Run, data_folder
 from lib.settings import load_settings
-from lib.systems import BASELINES, ROWS, SUBMITTED, SYSTEMS
+from lib.systems import BASELINES, ENSEMBLES, ROWS, SHARED, SPECTRA, SYSTEMS
 
 
 def jobs(printed):
@@ -49,7 +49,9 @@ def whole(request, tmp_path_factory):
 def test_every_notebook_leaves_its_files(whole):
     folder, printed, trainings = whole
     fitted = sum(bool(SYSTEMS[system].families) for system, _ in trainings)
-    assert jobs(printed) == 2 + len(trainings) + fitted + 1  # 01 and 02, 03 or 04 a training, 05, 06
+    assert (
+        jobs(printed) == 2 + len(trainings) + fitted + 1 + 3
+    )  # 01, 02; 03 or 04 a training; 05; 06; 08, 09 and its 05
     settings = load_settings("smoke").model_dump(mode="json") | {"systems": [system for system, _ in trainings]}
     for name, parameter in trainings:
         trained, system = folder / "fan" / name / parameter / "seed0", SYSTEMS[name]
@@ -59,7 +61,11 @@ def test_every_notebook_leaves_its_files(whole):
         assert facts["settings"] == settings and facts["data"]["synthetic"]
         history = pd.read_csv(trained / "history.csv")
         assert len(history) == 2 and set(system.losses) <= set(history.columns)
-    assert (folder / "fan" / "Baseline" / "all" / "seed0" / "scores.parquet").exists()
+    for name in ("Baseline", "Spectrum"):
+        assert (folder / "fan" / name / "all" / "seed0" / "scores.parquet").exists()
+    assert {p.name for p in (folder / "fan" / SHARED / "all" / "seed0").iterdir()} == FITTED
+    shared = {p.name for p in (folder / "shared" / SHARED / "seed0").iterdir()}
+    assert shared == {"model.safetensors", "model.json", "history.csv", "fan.npz", "gearbox.npz"}
     assert len(pd.read_csv(folder / "fan" / "audit.csv")) == 12 + 6 + 16
     executed = nbformat.read(
         folder / "notebooks" / "fan" / "04_joint_flow_training-OE-DFlow-m-n-seed0.ipynb", as_version=4
@@ -69,8 +75,10 @@ def test_every_notebook_leaves_its_files(whole):
 
 def rows_of(trainings):
     """The rows that a run of these systems has, in the tables' order."""
-    systems = {system for system, _ in trainings}
-    return [r for r in ROWS if r in BASELINES or r in systems or (r in SUBMITTED and systems >= set(SUBMITTED[r][0]))]
+    rows = {*BASELINES, *SPECTRA, SHARED, *(system for system, _ in trainings)}
+    for name, (members, _) in ENSEMBLES.items():
+        rows |= {name} if rows >= set(members) else set()
+    return [row for row in ROWS if row in rows]
 
 
 def test_every_row_of_every_table(whole):
@@ -106,7 +114,7 @@ def score_means(folder):
     """Mean raw score over the test clips by (machine, system, parameter, detector), one of each family."""
     tables = [pd.read_parquet(path) for path in Run(folder).scores()]
     scores = pd.concat(tables, ignore_index=True).query("part == 'test' and aggregator == 'plain'")
-    scores = scores[scores["fit_set"].isin(("", "source")) & ~scores["detector"].str.contains(r"-(?:2|4)$")]
+    scores = scores[scores["fit_set"].isin(("", "source", "train")) & ~scores["detector"].str.contains(r"-(?:2|4)$")]
     return scores.groupby(["machine", "system", "parameter", "detector"])["score"].mean()
 
 
@@ -117,7 +125,9 @@ def test_scores_are_the_golden_ones(whole):
     outputs/smoke`.
     """
     found, golden = score_means(whole[0]), pd.read_csv(GOLDEN, index_col=[0, 1, 2, 3])["score"]
-    golden = golden[golden.index.isin([system for system, _ in whole[2]] + list(BASELINES), level="system")]
+    golden = golden[
+        golden.index.isin([*BASELINES, *SPECTRA, SHARED, *(system for system, _ in whole[2])], level="system")
+    ]
     assert list(found.index) == list(golden.index)
     assert found.to_numpy() == pytest.approx(golden.to_numpy(), rel=1e-2)
 
@@ -151,23 +161,25 @@ def test_a_setting_reruns_what_reads_it(smoke, tmp_path):
     preset.write_text((smoke[0].parent / "few.yaml").read_text() + "inliers: {knn_neighbours: [1]}\n")
     found = to_run(smoke[0], preset)
     assert [line.split(" ")[0] for line in found] == ["05_inlier_fitting"] * 2 + ["06_ensemble_and_tables"]
-    assert all(any(f"machine=fan, system={name}, " in line for line in found) for name in ("Serial-OE", "OE-DFlow"))
+    assert all(any(f"machine=fan, system={name}, " in line for line in found) for name in ("Shared", "OE-DFlow"))
 
 
 def test_a_clip_reruns_its_machine_and_a_touched_one_nothing(smoke, tmp_path):
-    """A test clip is heard by its own machine alone; a copy of the root elsewhere is the same data."""
+    """A test clip is heard by its own machine and the shared extractor; a copy of the root elsewhere is the same data."""
     data = shutil.copytree(data_folder("", str(smoke[0].parent / "few.yaml")), tmp_path / "another root")
     assert to_run(smoke[0], data=data) == []
+    found = []
     for machine in ("gearbox", "fan"):
         clip = next((data / "dev_data" / "raw" / machine / "test").iterdir())
         os.utime(clip)
-        assert to_run(smoke[0], data=data) == []
+        assert to_run(smoke[0], data=data) == found
         sound, rate = soundfile.read(clip)
         soundfile.write(clip, sound[::-1], rate)
-    found = to_run(smoke[0], data=data)
-    assert len(found) == 2 + 3 + 2 + 1, found
+        found = to_run(smoke[0], data=data)
+        assert len(found) == (3 if machine == "gearbox" else 2 + 2 + 1 + 3 + 1), found
 
 
+@pytest.mark.long
 def test_a_run_that_is_moved_keeps_its_results(smoke, tmp_path):
     with alone(smoke[0]):
         moved = shutil.copytree(smoke[0], tmp_path / "outputs {2}" / "moved")

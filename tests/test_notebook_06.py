@@ -12,7 +12,7 @@ from lib.recordings.clips import ClipBank
 from lib.recordings.plan import Plan
 from lib.settings import load_settings
 
-PRESET = "base: smoke\nsystems: [OE, OE-Flow]\nbaselines: false\ntraining: {{epochs: {epochs}}}\nevaluation: {{bootstrap: 20}}\n"
+PRESET = "base: smoke\nsystems: [OE, OE-Flow]\nbaselines: false\nbeyond: []\ntraining: {{epochs: {epochs}}}\nevaluation: {{bootstrap: 20}}\n"
 
 
 def scores_of(bank, trained, name):

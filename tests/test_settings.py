@@ -82,7 +82,7 @@ PAPER = {  # as Secs. 3 and 4 print them
     "evaluation.bootstrap": 1000,
     "evaluation.decision_quantile": 0.9,
 }
-OTHERS = {"team", "threads", "demo"}  # change no result of the paper
+OTHERS = {"team", "threads", "demo", "beyond", "spectrum", "shared"}  # change no result of the paper
 
 
 def flat(settings):
@@ -115,6 +115,13 @@ def test_defaults_that_are_not_the_papers():
     settings = load_settings("paper")
     assert settings.demo.model_dump() == {"machines": demo, **sizes}
     assert (settings.threads, settings.team) == (1, "oe_flow")
+    assert settings.beyond == ("Spectrum", "Shared")
+    spectrum = {"window": 2048, "hop": 512, "mels": 64, "low": 50, "high": 7800, "block": 128, "density": 4}
+    assert settings.spectrum.model_dump() == spectrum
+    assert settings.shared.model_dump() == {
+        "window": 2048, "hop": 512, "mels": 64, "dimensions": 128, "centres": 16, "class_clips": 3, "steps": 800,
+        "batch": 64, "learning_rate": 1e-3, "weight_decay": 1e-2, "mixup": 0.5, "precision": "auto", "threads": 2,
+    }  # fmt: skip
 
 
 CHANGED = {  # by each preset, against the paper's
@@ -135,6 +142,7 @@ CHANGED = {  # by each preset, against the paper's
         "evaluation.bootstrap": 50, "evaluation.weighted_machines": ("fan",), "demo.machines": ("fan", "gearbox"),
         "demo.source_clips": 12,
         "demo.target_clips": 6, "demo.test_clips": 4,
+        "shared.mels": 32, "shared.hop": 1024, "shared.steps": 4, "shared.batch": 16, "shared.threads": 1,
     },
 }  # fmt: skip
 

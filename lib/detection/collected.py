@@ -17,7 +17,7 @@ from lib.paths import Run
 from lib.recordings.clips import ClipBank
 from lib.recordings.plan import Plan
 from lib.settings import Settings
-from lib.systems import BASELINE, BASELINES
+from lib.systems import ROWS_OF, SPECTRUM
 
 LEFT_OUT = ("machine", "system", "parameter", "seed", "file", "state", "why")
 MISSING, FAILED, REFUSED, NOT_PLANNED = "missing", "failed", "refused", "left out"  # the column `state`
@@ -81,6 +81,8 @@ def collect(run: Run, plan: Plan, settings: Settings, bank: ClipBank) -> Collect
         scores, state, why = _read(run, path, made, score_files.expected_provenance(path.name, made, settings, bank))
         if scores is None:
             left.append((*made, str(path.relative_to(run.root)), state, why))
+        elif made.system == SPECTRUM:  # nothing random: the same beside every seed of the others
+            tables += [scores.assign(seed=seed) for seed in plan.seeds]
         else:
             tables.append(scores)
     left_out = pd.DataFrame(left, columns=LEFT_OUT)
@@ -117,7 +119,7 @@ def _read(run, path, made, expected):
         scores = score_files.load_scores(path)
     except ValueError as error:
         return None, REFUSED, str(error).removeprefix(f"{path}: ")
-    systems = BASELINES if made.system == BASELINE else (made.system,)
+    systems = ROWS_OF.get(made.system, (made.system,))
     held = scores[["machine", "system", "parameter", "seed"]].drop_duplicates()
     wanted = {(made.machine, system, made.parameter, made.seed) for system in systems}
     if odd := set(held.itertuples(index=False, name=None)) - wanted:
@@ -129,7 +131,9 @@ def _failure(run, name, made):
     """First line of the error that ended the last run of a notebook behind a file of scores; "" without one."""
     machine, *trained, seed = made
     for notebook in score_files.notebooks_of(name, made)[::-1]:
-        executed: Path = run.notebook(notebook, machine, (*trained, f"seed{seed}"))
+        of_all = notebook.startswith("09")
+        which = (*trained, f"seed{seed}") if made.system != SPECTRUM else None
+        executed: Path = run.notebook(notebook, None if of_all else machine, which)
         try:
             cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
         except (OSError, ValueError, KeyError):

@@ -6,7 +6,6 @@ too few of them, training clips that the detector was not fitted on (5 folds).
 """
 
 import json
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,14 +13,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lib.detection.cosine import Cosine
 from lib.detection.inliers import GMM, KNN
-from lib.detection.scoring import AGGREGATORS, clip_scores, reference_part, standardize
+from lib.detection.scoring import AGGREGATORS, clip_scores, folds_of, reference_part, standardize
 from lib.network.embeddings import Embeddings
 from lib.paths import whole_file, write_text
 from lib.settings import Inliers
 
-FAMILIES = {family.name: family for family in (GMM, KNN)}
-Fitted = dict[tuple[str, str], GMM | KNN]  # by family name and fit set
+FAMILIES = {family.name: family for family in (GMM, KNN)}  # of segments, fitted on the sets of Sec. 3.1
+OF_CLIPS = {family.name: family for family in (Cosine,)}  # of whole clips, whose references are of both domains
+Fitted = dict[tuple[str, str], GMM | KNN | Cosine]  # by family name and fit set
 
 
 def fit_sets(embeddings: Embeddings, pseudo_target: str = "with_source") -> dict[str, np.ndarray]:
@@ -48,12 +49,19 @@ def fit_sets(embeddings: Embeddings, pseudo_target: str = "with_source") -> dict
 
 
 def fit_detectors(embeddings: Embeddings, families: Sequence[str], inliers: Inliers, seed: int) -> Fitted:
-    """Fit every family on every fit set; {(family name, fit set): fitted family}."""
+    """Fit every family on every fit set, one of whole clips on the training clips; {(family name, fit set): fitted}."""
     sets = fit_sets(embeddings, inliers.pseudo_target)
-    return {
+    fitted = {
         (name, fit_set): FAMILIES[name].from_settings(inliers, seed).fit(vectors)
         for fit_set, vectors in sets.items()
         for name in families
+        if name in FAMILIES
+    }
+    references = embeddings.part("train")
+    return fitted | {
+        (name, "train"): OF_CLIPS[name].from_settings(inliers, seed).fit(references)
+        for name in families
+        if name in OF_CLIPS
     }
 
 
@@ -68,11 +76,12 @@ def score_clips(detectors: Fitted, embeddings: Embeddings) -> pd.DataFrame:
     """
     clips = embeddings.clips[["stem", "domain", "label"]].rename(columns={"stem": "clip"})
     tables = []
-    for (_, fit_set), family in detectors.items():
-        for detector, segments in family.score(embeddings.vectors).items():
+    for (family, fit_set), fitted in detectors.items():
+        of_clips = family in OF_CLIPS
+        for detector, found in fitted.score(embeddings if of_clips else embeddings.vectors).items():
             for aggregator in AGGREGATORS:
                 weights = embeddings.weight if aggregator == "weighted" else None
-                score = clip_scores(segments, embeddings.clip, weights)
+                score = found if of_clips else clip_scores(found, embeddings.clip, weights)
                 tables.append(clips.assign(detector=detector, fit_set=fit_set, aggregator=aggregator, score=score))
     return pd.concat(tables, ignore_index=True)
 
@@ -130,10 +139,7 @@ def _cross_scores(fitted, families, inliers, seed):
     clips = fitted.clips
     real = clips["part"] == "train"
     folds = min(inliers.calibration_folds, int((real & (clips["domain"] == "source")).sum()))
-    order = clips[real].assign(key=clips["stem"].map(lambda stem: zlib.crc32(stem.encode())))
-    fold_of = dict(
-        zip(order["stem"], order.groupby("domain")["key"].rank(method="first").astype(int) % folds, strict=True)
-    )
+    fold_of = dict(zip(clips.loc[real, "stem"], folds_of(clips[real], folds), strict=True))
     fold, partner_fold = clips["stem"].map(fold_of), clips["partner"].map(fold_of)
     tables = []
     for k in range(folds):

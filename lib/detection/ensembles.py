@@ -13,7 +13,7 @@ import pandas as pd
 from lib.detection.metrics import RULES, interval, machine_scores, overall
 from lib.recordings.dcase import paper_order
 from lib.settings import Evaluation
-from lib.systems import BASELINES, SUBMITTED
+from lib.systems import BASELINES, ENSEMBLES, FUSIONS, SPECTRA
 
 PROTOCOLS = ("all", "top20")
 CLIP = ["machine", "system", "seed", "part", "clip", "domain", "label"]
@@ -41,9 +41,9 @@ def parameter_means(scores: pd.DataFrame) -> pd.DataFrame:
 def own_aggregator(scores: pd.DataFrame, weighted_machines: Sequence[str]) -> pd.DataFrame:
     """The rows with each machine's own aggregator: the weighted mean for `weighted_machines`, else the plain mean.
 
-    A baseline has the plain mean alone.
+    A baseline and Spectrum have the plain mean alone.
     """
-    weighted = scores["machine"].isin(weighted_machines) & ~scores["system"].isin(BASELINES)
+    weighted = scores["machine"].isin(weighted_machines) & ~scores["system"].isin((*BASELINES, *SPECTRA))
     return scores[scores["aggregator"] == np.where(weighted, "weighted", "plain")]
 
 
@@ -113,10 +113,10 @@ def system_rows(
 
 
 def add_submitted(rows: pd.DataFrame, systems: Sequence[str], reference: str = "calibration") -> pd.DataFrame:
-    """The rows of the systems and behind them Submitted 1–4: the mean of their systems' rows, standardised again.
+    """The rows of the systems and behind them the ensembles: the mean of their rows, standardised again.
 
-    On a machine where a row of `systems.SUBMITTED` lacks some of its systems (no attribute of two values) it is the
-    mean of those it has; `results.cells.Marks` names them.
+    Submitted 1–4, and beyond the paper `systems.FUSIONS`. On a machine where one of them lacks some of its rows (no
+    attribute of two values) it is the mean of those it has; `results.cells.Marks` names them.
 
     Args:
         rows: as `system_rows`. systems: names of the systems that the run was asked for; an ensemble with another one
@@ -125,15 +125,13 @@ def add_submitted(rows: pd.DataFrame, systems: Sequence[str], reference: str = "
     Returns:
         DataFrame as `rows`.
     """
-    ensembles = []
-    for name, (members, _) in SUBMITTED.items():
+    for name, (members, _) in ENSEMBLES.items():
         own = rows[rows["system"].isin(members)]
-        if set(members) <= set(systems) and len(own):
-            ensembles.append(complete_mean(own, "system", ["machine", "seed", "protocol"]).assign(system=name))
-    if not ensembles:
-        return rows
-    submitted = _restandardize(pd.concat(ensembles, ignore_index=True), reference)
-    return pd.concat([rows, submitted[rows.columns]], ignore_index=True)
+        asked = set(own["system"]) if name in FUSIONS else set(systems)
+        if set(members) <= asked and len(own):
+            mean = complete_mean(own, "system", ["machine", "seed", "protocol"]).assign(system=name)
+            rows = pd.concat([rows, _restandardize(mean, reference)[rows.columns]], ignore_index=True)
+    return rows
 
 
 def _restandardize(rows, reference):

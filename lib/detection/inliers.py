@@ -9,27 +9,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.special import logsumexp
-from sklearn.covariance import ledoit_wolf
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
+from lib.detection.whitening import Whitening
 from lib.settings import Inliers
 
-EIGENVALUE_FLOOR = 1e-9  # of the largest: dead channels leave directions without variance
 QUERIES = 2048  # scored at once, to bound memory
-
-
-class Whitening:
-    """Linear map in which Euclidean distance is the Mahalanobis distance of the Ledoit–Wolf covariance."""
-
-    def fit(self, vectors: np.ndarray) -> "Whitening":
-        """vectors: (n, d) float64, n ≥ 2; `rank` is the number of directions in which they vary."""
-        covariance, _ = ledoit_wolf(vectors)
-        values, directions = np.linalg.eigh(covariance)
-        floor = EIGENVALUE_FLOOR * max(values[-1], np.finfo(float).tiny)
-        self.rank = int(((vectors @ directions).var(axis=0) > floor).sum())  # shrinkage gave `values` the full rank
-        self.matrix = directions / np.sqrt(np.maximum(values, floor))  # (d, d)
-        return self
 
 
 class KNN:

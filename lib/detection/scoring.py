@@ -3,6 +3,8 @@
 Scores of a flow and of the baselines, which need no further fitting, are made here; GMM and KNN in `detectors`.
 """
 
+import zlib
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -45,6 +47,19 @@ def clip_scores(segment_scores: ArrayLike, clip: ArrayLike, weights: ArrayLike |
 def reference_part(inliers: Inliers) -> str:
     """The part whose mean and deviation standardise scores: "calibration", or "test" where the settings say so."""
     return "test" if inliers.calibration == "test" else "calibration"
+
+
+def folds_of(clips: pd.DataFrame, count: int) -> pd.Series:
+    """The fold, 0 … count − 1, of each clip: even in each domain, by a checksum of its name alone.
+
+    Args:
+        clips: with `stem` and `domain`. count: of folds.
+
+    >>> folds_of(pd.DataFrame({"stem": ["a", "b", "c", "d"], "domain": "source"}), 2).value_counts().tolist()
+    [2, 2]
+    """
+    checksums = clips["stem"].map(lambda stem: zlib.crc32(stem.encode()))
+    return checksums.groupby(clips["domain"]).rank(method="first").astype(int) % count
 
 
 def flow_scores(embeddings: Embeddings, inliers: Inliers) -> pd.DataFrame:

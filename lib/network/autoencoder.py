@@ -6,7 +6,6 @@ all training vectors; theirs sums covariances about the mean of each batch, and 
 """
 
 import json
-import platform
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from lib.network.device import versions
 from lib.paths import readable, whole_file, write_text
 from lib.progress import progress
 from lib.recordings.decoding import FULL_SCALE
@@ -249,9 +249,8 @@ class Baseline:
         state = self.network.state_dict() | {f"inverse.{domain}": value for domain, value in self.inverses.items()}
         with whole_file(folder / "model.safetensors") as temporary:
             save_file({name: value.clone().contiguous() for name, value in state.items()}, str(temporary))
-        versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
         write_text(folder / "history.csv", history.to_csv(index=False, lineterminator="\n"))
-        write_text(folder / "model.json", json.dumps(facts | {"versions": versions}, indent=1))
+        write_text(folder / "model.json", json.dumps(facts | {"versions": versions()}, indent=1))
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> tuple["Baseline", dict]:

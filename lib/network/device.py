@@ -1,5 +1,7 @@
 """Where a network runs and in which precision; the seed of its weights."""
 
+import platform
+
 import numpy as np
 import torch
 
@@ -42,3 +44,8 @@ def prepare(seed: int, threads: int) -> None:
 def seed_everything(seed: int) -> None:
     """Seed torch's global generator, which initialises weights; all other randomness has generators of its own."""
     torch.manual_seed(seed)
+
+
+def versions() -> dict[str, str]:
+    """Of what a model was trained with; JSON-able."""
+    return {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}

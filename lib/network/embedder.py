@@ -6,6 +6,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from lib.network.embeddings import CLIP_FIELDS, Embeddings
+from lib.network.experiment import Experiment
 from lib.network.extractor import MachineModel
 from lib.network.frontend import (
     Cuts,
@@ -16,7 +17,6 @@ from lib.network.frontend import (
     segment_starts,
     spectrograms,
 )
-from lib.network.system_training import SystemTraining
 from lib.progress import progress
 
 BATCH = 64  # segments at once
@@ -27,10 +27,11 @@ class Embedder:
 
     Args:
         model: `MachineModel` on the training's device.
-        training: `system_training.SystemTraining`, whose bank, front end and settings are the model's.
+        training: `system_training.SystemTraining` or `shared.SharedTraining`, whose bank, front end and settings are
+            the model's.
     """
 
-    def __init__(self, model: MachineModel, training: SystemTraining):
+    def __init__(self, model: MachineModel, training: Experiment):
         self.model, self.bank, self.settings = model.eval(), training.bank, training.settings
         self.samples, self.mel = training.samples, training.mel
         self.sections = highpass(*self.settings.evaluation.highpass, self.settings.data.sample_rate)

@@ -46,6 +46,12 @@ class Embeddings:
         clips = self.clips[chosen].reset_index(drop=True)
         return Embeddings(self.vectors[kept], number[self.clip[kept]], self.weight[kept], clips, maps, columns)
 
+    def pooled(self) -> np.ndarray:
+        """(clips, d) float64 embedding of each clip: the mean of its segments', of length 1."""
+        sums = np.zeros((len(self.clips), self.vectors.shape[1]))
+        np.add.at(sums, self.clip, self.vectors)
+        return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), np.finfo(float).tiny)
+
     def part(self, *parts: str) -> "Embeddings":
         """The clips of these parts."""
         return self.take(self.clips["part"].isin(parts))
@@ -62,7 +68,8 @@ class Embeddings:
         """Read what `save` wrote; ValueError, naming the notebook that makes it, when it is missing."""
         if not path.exists():
             raise ValueError(
-                f"{path}: not there; run the training notebook (03_oe_training or 04_joint_flow_training) first"
+                f"{path}: not there; run the training notebook (03_oe_training, 04_joint_flow_training or "
+                "09_shared_extractor) first"
             )
         with readable(path, "delete it and run the training notebook again"), np.load(path) as stored:
             clips = pd.DataFrame({field: stored[field].astype(object) for field in CLIP_FIELDS})

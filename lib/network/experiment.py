@@ -15,7 +15,7 @@ from lib import dependencies, paths
 from lib.demo.data import make_demo_data
 from lib.recordings.clips import ClipBank
 from lib.settings import Settings, load_settings
-from lib.systems import ALL, SYSTEMS
+from lib.systems import ALL, EXTRACTORS, SYSTEMS
 
 if TYPE_CHECKING:
     import torch
@@ -90,6 +90,12 @@ class Experiment:
         return self.run.trained(self.machine, self.system, self.parameter, self.seed)
 
     @property
+    def embeddings(self) -> Path:
+        """File of the machine's embeddings by this system."""
+        of_all = EXTRACTORS[self.system].of_all
+        return self.run.embeddings(self.machine, self.system, self.parameter, self.seed, of_all)
+
+    @property
     def figures(self) -> Path:
         """Folder of the figures' files."""
         return self.run.figures / self.machine
@@ -115,7 +121,7 @@ class Experiment:
         made = dependencies.provenance(self.notebook, self.settings, flow)
         if embeddings is not None:
             return made | {"embeddings": embeddings}
-        return made | {"data": self.bank.fingerprint_of(self.machine)}
+        return made | {"data": self.bank.fingerprint_of(self.machine) if self.machine else self.bank.fingerprint}
 
     def facts(self) -> dict:
         """What is written beside a model: all that it follows from, and what rebuilds it."""

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from lib.network.batches import Batch
+from lib.network.batch import Batch
 from lib.network.extractor import MachineModel, Outputs
 from lib.network.flow import flow_loss
 from lib.settings import Settings

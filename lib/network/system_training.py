@@ -23,7 +23,7 @@ class SystemTraining(Experiment):
         cls, notebook: str, machine: str, preset: str, data_root: str = "", run_dir: str = "", **which
     ) -> "SystemTraining":
         """As `Experiment.open`; ValueError, too, for a system that another notebook trains."""
-        find_system(which["system"], flow=notebook == "04_joint_flow_training")
+        find_system(which["system"], notebook)
         return super().open(notebook, machine, preset, data_root, run_dir, **which)
 
     @property

@@ -1,7 +1,6 @@
 """The epoch loop of every system: precision, schedule, checkpoint, resume, history (Sec. 4.2)."""
 
 import json
-import platform
 import time
 from pathlib import Path
 
@@ -11,8 +10,8 @@ import torch
 from safetensors.torch import load_model, save_model
 from torch.optim.swa_utils import update_bn
 
-from lib.network.batches import Batch
-from lib.network.device import pick_precision
+from lib.network.batch import Batch
+from lib.network.device import pick_precision, versions
 from lib.network.extractor import DIMENSIONS, MachineModel, map_size
 from lib.network.flow import Flow
 from lib.network.frontend import Cuts, spectrograms
@@ -224,8 +223,7 @@ class Trainer:
         folder, history = self.given.folder, pd.DataFrame(self.history)
         with whole_file(folder / "model.safetensors") as temporary:
             save_model(self.model, str(temporary))
-        versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
-        facts = self.given.facts() | {"precision": str(self.precision), "versions": versions}
+        facts = self.given.facts() | {"precision": str(self.precision), "versions": versions()}
         write_text(folder / "model.json", json.dumps(facts | {"threads": torch.get_num_threads()}, indent=1))
         write_text(folder / "history.csv", history.to_csv(index=False, lineterminator="\n"))
         self.checkpoint.unlink(missing_ok=True)

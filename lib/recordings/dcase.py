@@ -21,7 +21,15 @@ from lib.recordings.names import ClipName, composed, label_of, parse_name, stem_
 from lib.recordings.values import abbreviates, same_value, settle
 from lib.systems import DEVELOPMENT_MACHINES
 
-RESERVED = ("overall", "hmean", "tables", "figures", "notebooks", "teams")  # columns of tables, folders of a run
+RESERVED = (
+    "overall",
+    "hmean",
+    "tables",
+    "figures",
+    "notebooks",
+    "teams",
+    "shared",
+)  # columns of tables, folders of a run
 CLIP_COLUMNS = ("machine", "split", "stem", "path", "section", "domain", "label", "attributes")
 PROBLEM_COLUMNS = ("machine", "file", "problem", "mend")
 

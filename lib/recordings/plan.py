@@ -11,10 +11,11 @@ from typing import NamedTuple
 from lib.paths import Run
 from lib.recordings import attributes
 from lib.recordings.clips import ClipBank
-from lib.recordings.dcase import validation_mask
+from lib.recordings.dcase import attribute_table, validation_mask
 from lib.settings import Settings
-from lib.systems import BASELINE, SYSTEMS, System, Trained, find_system
+from lib.systems import ALL, BASELINE, SHARED, SPECTRUM, SYSTEMS, System, Trained, find_system
 
+SPECTRUM_CLIPS = 3  # that Spectrum compares with, as `spectra.FEWEST`
 SOURCE_CLIPS = 2  # that a system needs in its training part, as `machine.MachineClips`
 
 
@@ -44,6 +45,8 @@ class Plan:
         seeds: of every training.
         trainings: of the systems of Table 1.
         baselines: of the autoencoder.
+        spectra: of Spectrum, which nothing random is in: seed 0.
+        shared: machines and seeds that the shared extractor's embeddings are scored of.
         left_out: what was asked for and cannot be.
         audits: machines whose recordings are looked at, those without a training, too.
         notes: (machine, what its recordings change in what is trained).
@@ -56,6 +59,8 @@ class Plan:
     left_out: tuple[LeftOut, ...] = ()
     audits: tuple[str, ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
+    spectra: tuple[Trained, ...] = ()
+    shared: tuple[Trained, ...] = ()
 
     @classmethod
     def of(
@@ -81,29 +86,36 @@ class Plan:
             if (machine, training[0]) not in lost
             for seed in seeds
         ]
-        baselines = [
-            Trained(machine, BASELINE, attributes.ALL, seed)
-            for machine in able
-            if settings.baselines and (machine, BASELINE) not in lost
-            for seed in seeds
-        ]
-        trained = {made.machine for made in (*trainings, *baselines)}
+        others = {
+            BASELINE: settings.baselines,
+            SPECTRUM: SPECTRUM in settings.beyond,
+            SHARED: SHARED in settings.beyond,
+        }
+        baselines, spectra, shared = (
+            [Trained(m, name, ALL, s) for m in able if asked and (m, name) not in lost for s in seeds]
+            for name, asked in others.items()
+        )
+        spectra = list(dict.fromkeys(made._replace(seed=0) for made in spectra))
+        trained = {made.machine for made in (*trainings, *baselines, *spectra, *shared)}
         if not trained:
             reasons = "".join(f"\n  {line}" for line in told(left_out))
             raise ValueError(f"{bank.dataset.root}: nothing can be trained{reasons}")
         able = tuple(machine for machine in able if machine in trained)
         notes = tuple((machine, note) for machine in able for note in _notes(bank, machine, settings))
-        return cls(able, tuple(seeds), tuple(trainings), tuple(baselines), tuple(left_out), machines, notes)
+        made = map(tuple, (seeds, trainings, baselines, left_out, machines, notes, spectra, shared))
+        return cls(able, *made)
 
     @property
     def notebooks(self) -> int:
         """How many notebooks the run consists of."""
         fits = sum(bool(SYSTEMS[made.system].families) for made in self.trainings)
-        return len(self.audits) + len(self.baselines) + len(self.trainings) + fits + 1
+        fits += len(self.shared) + len({made.seed for made in self.shared})
+        return len(self.audits) + len(self.baselines) + len(self.spectra) + len(self.trainings) + fits + 1
 
     def score_files(self, run: Run) -> dict[Path, Trained]:
         """{path: `Trained`} of every file of scores that the run should hold when it has finished."""
-        found = {run.trained(*made) / "scores.parquet": made for made in self.baselines}
+        found = {run.trained(*made) / "scores.parquet": made for made in (*self.baselines, *self.spectra)}
+        found |= {run.trained(*made) / "detector_scores.parquet": made for made in self.shared}
         for made in self.trainings:
             row = SYSTEMS[made.system]
             found |= {run.trained(*made) / "detector_scores.parquet": made} if row.families else {}
@@ -162,11 +174,26 @@ def _left_out(bank, machine, systems, settings):
     training, found = bank.of(machine, "train"), []
     if settings.baselines and (why := _too_short(training, settings.autoencoder)):
         found.append(LeftOut(machine, BASELINE, why))
+    if SPECTRUM in settings.beyond and len(training) < SPECTRUM_CLIPS:
+        why = f"{len(training)} training clips to compare with, at least {SPECTRUM_CLIPS} needed; record more"
+        found.append(LeftOut(machine, SPECTRUM, why))
+    if SHARED in settings.beyond and (why := _nothing_shared(bank, training)):
+        found.append(LeftOut(machine, SHARED, why))
     common = _no_outlier_exposure(bank, machine) or _too_few(bank, machine, settings)
     for system in systems:
         why = common or _no_attributes(training, system, settings) or _no_fit(bank, machine, system, settings)
         found += [LeftOut(machine, system.name, why)] if why else []
     return found
+
+
+def _nothing_shared(bank, training):
+    """Whether the shared extractor has less than two classes, or the machine less than two folds of references."""
+    if len(training) < 2:
+        return "1 training clip to compare with, at least 2 needed; record more"
+    clips = bank.clips[(bank.clips["split"] == "train") & bank.clips["usable"]]
+    if clips[["machine", "domain"]].drop_duplicates().shape[0] > 1 or len(attribute_table(clips).drop_duplicates()) > 1:
+        return ""
+    return "all training clips are of one machine, domain and attribute: nothing to tell apart; put others beside it"
 
 
 def _no_clips(bank, machine, split, use):

@@ -7,7 +7,7 @@ import pandas as pd
 from lib.detection.collected import LEFT_OUT, MISSING
 from lib.detection.score_files import DETECTORS, FLOW
 from lib.recordings.dcase import paper_order
-from lib.systems import BASELINE, BASELINES, ROWS, SUBMITTED, SYSTEMS
+from lib.systems import ENSEMBLES, ROWS, ROWS_OF, SYSTEMS
 
 TABLES = {2: "auc_source", 3: "auc_target", 4: "hmean"}
 NAMED = 4  # reasons, and names of a reason, that a caption spells out
@@ -51,7 +51,7 @@ class Marks:
         for row in seeds.index:
             for machine in machines:
                 here = seeds.loc[row, machine]
-                for member in SUBMITTED[row][0] if row in SUBMITTED and here else ():
+                for member in ENSEMBLES[row][0] if row in ENSEMBLES and here else ():
                     if member not in seeds.index or seeds.loc[member, machine] < here:
                         lacking.setdefault((row, machine), []).append(member)
                 if here < seeds.loc[row, "overall"] and (machine not in single or seeds[machine].any()):
@@ -107,13 +107,13 @@ def _left_out_of(seeds, machines, left_out):
     """{(row, machine): [what]}, of the rows that files are left out of and of the ensembles of such rows."""
     lacking = {}
     for entry in left_out[left_out["system"] != ""].itertuples():
-        for row in BASELINES if entry.system == BASELINE else (entry.system,):
+        for row in ROWS_OF.get(entry.system, (entry.system,)):
             there = row in seeds.index and entry.machine in machines
             if not there:
                 continue
             if seeds.loc[row, entry.machine]:
                 what = f"{row} {_part(entry)}".strip()
-                for name in (row, *(name for name, (members, _) in SUBMITTED.items() if row in members)):
+                for name in (row, *(name for name, (members, _) in ENSEMBLES.items() if row in members)):
                     if name in seeds.index:
                         lacking.setdefault((name, entry.machine), []).append(what)
             else:

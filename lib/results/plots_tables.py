@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from lib.results import tables
 from lib.results.cells import Marks, choose
 from lib.results.plots import INK, PAGE
-from lib.systems import BASELINES, ROWS, SUBMITTED
+from lib.systems import BASELINES, ROWS, SUBMITTED, SYSTEMS
 
 SCORE_NAMES = {"auc_source": "AUC source", "auc_target": "AUC target", "hmean": "harmonic mean with pAUC"}
 LABELS = {2: "AUC of the source domain", 3: "AUC of the target domain", 4: "harmonic mean of AUCs and pAUC"}
@@ -19,6 +19,7 @@ _MARKS = {
     "baseline": dict(marker="s", mfc="#111111", mec="#111111", mew=0.6, ms=3.5),
     "system": dict(marker="o", mfc="#111111", mec="#111111", mew=0.6, ms=3.5),
     "ensemble": dict(marker="o", mfc=GREY, mec="#111111", mew=0.6, ms=3.5),
+    "beyond the paper": dict(marker="^", mfc="#111111", mec="#111111", mew=0.6, ms=3.8),
     "paper": dict(marker="D", mfc="none", mec=INK["target"], mew=0.8, ms=3),
 }
 
@@ -91,7 +92,11 @@ def _finish(figure, axes, panels, rows, label):
 
 
 def _kind(row):
-    return "baseline" if row in BASELINES else "ensemble" if row in SUBMITTED else "system"
+    if row in BASELINES:
+        return "baseline"
+    if row in SUBMITTED:
+        return "ensemble"
+    return "system" if row in SYSTEMS else "beyond the paper"
 
 
 def ranking_figure(ranking: pd.DataFrame) -> Figure:

@@ -14,7 +14,7 @@ import pandas as pd
 from lib.paths import write_text
 from lib.results.cells import TABLES, Marks, choose
 from lib.results.tables_text import MADE_OF, latex, markdown
-from lib.systems import BASELINES, DEVELOPMENT_MACHINES, ROWS, SUBMITTED, SYSTEMS
+from lib.systems import BASELINES, DEVELOPMENT_MACHINES, ENSEMBLES, EXTRACTORS, ROWS, SPECTRA, SYSTEMS
 
 CAPTIONS = {
     1: "Summary of the systems. * Serial-OE (Sec. 2) is no row of the paper's table.",
@@ -106,8 +106,10 @@ def layout(
 
 
 def made_of(row: str) -> str:
-    """The paper's words for a row's inlier models or systems; "" for a baseline."""
-    return SYSTEMS[row].inlier_models if row in SYSTEMS else SUBMITTED[row][1] if row in SUBMITTED else ""
+    """The words for a row's inlier models or systems, the paper's where it has them; "" for a baseline."""
+    if row in EXTRACTORS:
+        return EXTRACTORS[row].inlier_models
+    return ENSEMBLES[row][1] if row in ENSEMBLES else "nearest training clip" if row in SPECTRA else ""
 
 
 def format_value(value: float, low: float, high: float, sd: float, mark: str = "") -> str:

@@ -13,7 +13,7 @@ from lib.recordings.clips import ClipBank
 from lib.recordings.plan import Plan
 from lib.settings import load_settings
 
-TINY = "base: smoke\nsystems: [OE, OE-Flow, OE-DFlow]\nbaselines: {baselines}\ntraining: {{epochs: {epochs}}}\n"
+TINY = "base: smoke\nsystems: [OE, OE-Flow, OE-DFlow]\nbaselines: {baselines}\nbeyond: []\ntraining: {{epochs: {epochs}}}\n"
 CLIPS = clip_table(test=2, calibration=3)
 
 
@@ -175,8 +175,8 @@ AGAIN = "run 03_oe_training and 05_inlier_fitting again"
         (stale_code, "refused", f"made by other code; {AGAIN}"),
         (other_recordings, "refused", f"made from other recordings than those under the data root now; {AGAIN}"),
         (silent, "refused", f"does not say what it was made with; {AGAIN}"),
-        (half_written, "refused", "cannot be read (*); delete it and run the notebook that wrote it (02, 04 or 05) again"),
-        (text, "refused", "cannot be read (*); delete it and run the notebook that wrote it (02, 04 or 05) again"),
+        (half_written, "refused", "cannot be read (*); delete it and run the notebook that wrote it (02, 04, 05 or 08) again"),
+        (text, "refused", "cannot be read (*); delete it and run the notebook that wrote it (02, 04, 05 or 08) again"),
         (copied, "refused", "holds scores of pump, OE, all, 0; delete it and run *"),
         (without_columns, "refused", "no table of clip scores, it has no label, score; delete it and run *"),
         (broken, "refused", "1 of 11 scores are not finite; delete it and run *"),

@@ -48,7 +48,9 @@ def test_training_hears_no_validation_or_test_clip(root, machine):
     assert set(heard["machine"]) == {"fan", "pump"} and (heard["machine"] == "pump").sum() == 4
 
 
-@pytest.mark.parametrize(("system", "parameter"), [("OE", "all"), ("SerialOE-DFlow", "m-n")])
+@pytest.mark.parametrize(
+    ("system", "parameter"), [("OE", "all"), pytest.param("SerialOE-DFlow", "m-n", marks=pytest.mark.long)]
+)
 def test_resumed_run_gives_the_same_weights(machine, tmp_path, capsys, system, parameter):
     settings = changed(training={"epochs": 2, "checkpoint_epochs": 2}, joint={"epochs": 2})
     kind = {"system": system, "parameter": parameter, "settings": settings}

@@ -158,7 +158,32 @@ def test_names_with_blanks_and_odd_letters_are_found():
 def test_every_score_file_belongs_to_a_training(run, root):
     plan = plan_of(run, root)
     files = plan.score_files(run)
-    assert set(files.values()) == {*plan.trainings, *plan.baselines}
+    assert set(files.values()) == {*plan.trainings, *plan.baselines, *plan.spectra, *plan.shared}
     flows = {made.system for path, made in files.items() if path.name == "flow_scores.parquet"}
     assert flows == {name for name, system in SYSTEMS.items() if "flow" in system.detectors}
-    assert len(files) == 1 + 4 + 3
+    assert len(files) == 1 + 4 + 3 + 2
+
+
+def test_beyond_the_paper_is_in_the_plan_where_it_is_asked_for(run, root):
+    """Spectrum once whatever the seeds; the shared extractor's training once a seed, for all machines."""
+    bank = ClipBank.open(run, root, SETTINGS.data, workers=1)
+    plan = Plan.of(bank, SETTINGS, (), (3, 4))
+    assert plan.spectra == (("fan", "Spectrum", "all", 0),)
+    assert plan.shared == (("fan", "Shared", "all", 3), ("fan", "Shared", "all", 4))
+    without = Plan.of(bank, SETTINGS.model_copy(update={"beyond": ()}), (), (3, 4))
+    assert not without.spectra and not without.shared
+    assert plan.notebooks - without.notebooks == 1 + 2 + 2
+
+
+def test_few_clips_leave_out_what_goes_beyond_the_paper(run, root):
+    shutil.rmtree(root / "eval_data")
+    clips = sorted((root / FAN / "train").glob("*_source_*"))
+    for path in (*clips[2:], *(root / FAN / "train").glob("*_target_*")):
+        path.unlink()
+    plan = plan_of(run, root)
+    why = {row.system: row.why for row in plan.left_out}
+    assert why["Spectrum"] == "2 training clips to compare with, at least 3 needed; record more"
+    assert why["Shared"].startswith("all training clips are of one machine, domain and attribute")
+    clips[1].unlink()
+    write_noise(root / "pump" / "train" / "a.wav")
+    assert {row.system: row.why for row in plan_of(run, root).left_out}["Shared"].startswith("1 training clip")

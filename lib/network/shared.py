@@ -1,0 +1,253 @@
+"""One extractor for all machines of a run: what it hears, its loss, its training (beyond the paper).
+
+It tells every machine × attributes × domain of the training clips apart, by sub-cluster AdaCos: K. Wilkinghoff,
+"Sub-cluster AdaCos: learning representations for anomalous sound detection", IJCNN 2021. Here the scale is fixed.
+"""
+
+import json
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import save_model
+from torch import nn
+from torch.nn.functional import linear, normalize
+
+from lib.network.batch import Batch
+from lib.network.device import pick_precision, prepare, versions
+from lib.network.experiment import Experiment
+from lib.network.extractor import DIMENSIONS, Extractor, Outputs, map_size
+from lib.network.frontend import Cuts, MelSpectrogram
+from lib.paths import whole_file, write_text
+from lib.progress import progress
+from lib.recordings.dcase import attribute_table, validation_mask
+from lib.settings import Shared
+from lib.systems import find_system
+
+LINES = 20  # of the history
+
+
+def class_names(training: pd.DataFrame, fewest: int = 3) -> pd.Series:
+    """What is to be told apart: machine, attribute values and domain of each training clip.
+
+    A group of fewer than `fewest` clips joins the class of its machine and domain.
+
+    Args:
+        training: training rows of the bank's index, of all machines.
+
+    >>> rows = [("fan", "source", '{"v": "1"}')] * 3 + [("fan", "source", '{"v": "2"}')]
+    >>> class_names(pd.DataFrame(rows, columns=["machine", "domain", "attributes"])).tolist()
+    ['fan source v=1', 'fan source v=1', 'fan source v=1', 'fan source']
+    """
+    own = training["machine"] + " " + training["domain"]
+    table = attribute_table(training)
+    values = [" ".join(f"{k}={v}" for k, v in sorted(row.items()) if v) for row in table.to_dict("records")]
+    joint = (own + " " + pd.Series(values, index=training.index, dtype=str)).str.rstrip()
+    return joint.where(joint.map(joint.value_counts()) >= fewest, own)
+
+
+def adacos_scale(centres: int) -> float:
+    """s = √2 · ln(centres − 1), the fixed scale of AdaCos for that many centres in all."""
+    return float(np.sqrt(2) * np.log(centres - 1))
+
+
+def adacos_loss(cosines: torch.Tensor, targets: torch.Tensor, scale: float) -> torch.Tensor:
+    """−Σ_c t_c ln p_c, mean over the batch; p_c is the softmax's sum over the centres of class c.
+
+    Args:
+        cosines: (n, classes, centres) of the embedding to every centre. targets: (n, classes), each row's sum 1.
+        scale: s of the softmax.
+    """
+    logits = scale * cosines.float()
+    log_probability = logits.logsumexp(dim=2) - logits.flatten(1).logsumexp(dim=1, keepdim=True)
+    return -(targets * log_probability).sum(dim=1).mean()
+
+
+class SharedModel(nn.Module):
+    """Log mel → an affine map by batch statistics → ResNet-18 → linear map without bias; and the classes' centres."""
+
+    def __init__(self, classes: int, shared: Shared):
+        """`shared` is `settings.Shared`."""
+        super().__init__()
+        self.norm, self.extractor = nn.BatchNorm2d(1), Extractor()
+        self.head = nn.Linear(DIMENSIONS, shared.dimensions, bias=False)
+        self.centres = nn.Parameter(nn.init.xavier_uniform_(torch.empty(classes * shared.centres, shared.dimensions)))
+        self.classes, self.flow = classes, None
+
+    def forward(self, mel: torch.Tensor) -> Outputs:
+        """(n, 1, mels, frames) → `Outputs` whose embedding is (n, dimensions) float32."""
+        feature_map = self.extractor(self.norm(mel))
+        pooled = Extractor.embed(feature_map)
+        with torch.autocast(mel.device.type, enabled=False):
+            return Outputs(self.head(pooled), None, None, feature_map)
+
+    def cosines(self, embedding: torch.Tensor) -> torch.Tensor:
+        """(n, dimensions) → (n, classes, centres)."""
+        with torch.autocast(embedding.device.type, enabled=False):
+            found = linear(normalize(embedding), normalize(self.centres))
+        return found.unflatten(1, (self.classes, -1))
+
+
+@dataclass(frozen=True)
+class SharedTraining(Experiment):
+    """The training of the shared extractor (09): what it hears and is told. Its machine is "", all of them."""
+
+    @classmethod
+    def open(cls, notebook: str, preset: str, data_root: str = "", run_dir: str = "", **which) -> "SharedTraining":
+        """As `Experiment.open`; ValueError, too, for a system that another notebook trains."""
+        find_system(which["system"], notebook)
+        return super().open(notebook, "", preset, data_root, run_dir, **which)
+
+    @cached_property
+    def device(self) -> torch.device:
+        found = super().device
+        prepare(self.seed, self.settings.shared.threads)
+        return found
+
+    @property
+    def folder(self) -> Path:
+        return self.run.common(self.system, self.seed)
+
+    def embeddings(self, machine: str) -> Path:
+        """File of one machine's embeddings."""
+        return self.run.embeddings(machine, self.system, self.parameter, self.seed, of_all=True)
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.system}_seed{self.seed}_"
+
+    @cached_property
+    def mel(self) -> MelSpectrogram:
+        """The front end on the device: log mel power in HTK bands."""
+        frontend, shared = self.settings.frontend, self.settings.shared
+        own = {"window": shared.window, "hop": shared.hop, "mels": shared.mels, "power": 2, "log": True}
+        return MelSpectrogram(frontend.model_copy(update=own), self.bank.sample_rate).to(self.device)
+
+    @cached_property
+    def clips(self) -> pd.DataFrame:
+        """Usable clips of all machines with `part` (train, validation, test), `class` and `category` (its number).
+
+        Of a machine with test clips as many are held out as by every system, where they are enough to calibrate by; a
+        class is of clips that train, its number −1 for others.
+        """
+        rows = self.bank.clips[self.bank.clips["usable"]]
+        part = rows["split"].copy()
+        for machine in rows.loc[rows["split"] == "test", "machine"].unique():
+            held = validation_mask(self.bank.dataset.of(machine, "train"), self.settings.data.validation_fraction)
+            held = held.index[held].intersection(rows.index)
+            if len(held) >= self.settings.inliers.calibration_minimum and self.settings.inliers.fit_on == "train":
+                part[held] = "validation"
+        names = class_names(rows[part == "train"], self.settings.shared.class_clips)
+        number = {name: i for i, name in enumerate(sorted(names.unique()))}
+        category = names.map(number).reindex(rows.index, fill_value=-1).astype(int)
+        return rows.assign(part=part, category=category, mean=0.0, deviation=1.0, **{"class": names})
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes in the order of their numbers."""
+        return sorted(self.clips["class"].dropna().unique())
+
+    def facts(self) -> dict:
+        return super().facts() | {"classes": self.classes, "clips": self.clips["part"].value_counts().to_dict()}
+
+
+class SharedBatches:
+    """Draws batches of training clips of all machines; `draw` gives one after the other.
+
+    A clip is shifted in a circle and cut, by one offset. With probability `mixup` a batch is mixed as a whole, λ ~
+    U(0, 1) a clip, a random partner each, targets alike.
+    """
+
+    def __init__(self, rows: pd.DataFrame, shared: Shared, seed: int, device: torch.device | str = "cpu"):
+        """`rows` of the index with `category`; `seed` of the generator."""
+        self.rows, self.shared, self.device = rows, shared, device
+        self.generator, self._queue = np.random.default_rng(seed), np.empty(0, np.int64)
+
+    def draw(self) -> Batch:
+        """Clips run through random permutations, end to end."""
+        rng, n = self.generator, self.shared.batch
+        while len(self._queue) < n:
+            self._queue = np.concatenate([self._queue, rng.permutation(len(self.rows))])
+        chosen, self._queue = self._queue[:n], self._queue[n:]
+        rows = self.rows.iloc[chosen]
+        offset = (rng.random(n) * rows["length"]).astype(np.int64)
+        lam = rng.random(n) if rng.random() < self.shared.mixup else np.ones(n)
+        cuts, partner = Cuts.of(rows, offset, self.device), rng.permutation(n)
+        return Batch(
+            rows.index.to_numpy(), cuts, partner, lam, np.ones(n), rows["category"].to_numpy(), np.full(n, np.nan)
+        )
+
+
+class SharedTrainer:
+    """Trains the shared extractor, one optimizer step after the other; the last is the model."""
+
+    def __init__(self, training: SharedTraining):
+        self.given, self.shared, self.device = training, training.settings.shared, training.device
+        self.batches = SharedBatches(
+            training.clips[training.clips["part"] == "train"], self.shared, training.seed, self.device
+        )
+        count = len(training.classes)
+        if count < 2:
+            raise ValueError(
+                f"{count} class of training clips under {training.bank.dataset.root}: nothing to tell apart; put "
+                "another machine beside it, or name attributes"
+            )
+        self.model = SharedModel(count, self.shared).to(self.device, memory_format=torch.channels_last)
+        self.segment, self.mel = training.settings.segment_samples, training.mel
+        size = map_size(self.shared.mels, self.mel.frames(self.segment))
+        self.precision = pick_precision(self.shared.precision, self.device, size)
+        self.scale = adacos_scale(count * self.shared.centres)
+        rate, steps = self.shared.learning_rate, self.shared.steps
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), rate, weight_decay=self.shared.weight_decay, fused=True
+        )
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, max_lr=rate, total_steps=max(steps, 2))
+        self.history = []
+
+    def step(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """One step of the optimizer; returns the loss and the share of clips whose class is most probable, detached."""
+        batch = self.batches.draw()
+        inputs = batch.spectrograms(self.given.samples, self.mel, self.segment)
+        targets = torch.as_tensor(batch.classes(self.model.classes), dtype=torch.float32, device=self.device)
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+            outputs = self.model(inputs)
+        cosines = self.model.cosines(outputs.embedding)
+        loss = adacos_loss(cosines, targets, self.scale)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.schedule.step()
+        found = (self.scale * cosines.detach()).logsumexp(dim=2).argmax(dim=1)
+        return loss.detach(), (found == targets.argmax(dim=1)).float().mean()
+
+    def run(self) -> pd.DataFrame:
+        """Train all steps; returns the history, a row about every twentieth of them."""
+        self.model.train()
+        edges = np.unique(np.linspace(0, self.shared.steps, LINES + 1).astype(int))
+        for first, last in pairwise(edges):
+            begin, rate = time.perf_counter(), self.schedule.get_last_lr()[0]
+            found = [torch.stack(self.step()) for _ in progress(range(first, last), f"step {first}")]
+            loss, accuracy = torch.stack(found).mean(dim=0).tolist()
+            if not np.isfinite(loss):
+                raise ValueError(f"the loss became {loss} before step {last}; lower shared.learning_rate")
+            speed = (last - first) * self.shared.batch / (time.perf_counter() - begin)
+            row = {"step": int(last), "loss": loss, "accuracy": accuracy, "learning_rate": rate}
+            self.history.append(row | {"clips_per_second": speed})
+            print(f"step {last:4d}/{self.shared.steps}  loss {loss:.4g}  accuracy {accuracy:.3f}  lr {rate:.1e}  "
+                  f"{speed:.0f} clips/s", flush=True)  # fmt: skip
+        return pd.DataFrame(self.history)
+
+    def save(self) -> None:
+        """Write `model.safetensors`, `history.csv` and, last, `model.json`."""
+        folder = self.given.folder
+        with whole_file(folder / "model.safetensors") as temporary:
+            save_model(self.model, str(temporary))
+        write_text(folder / "history.csv", pd.DataFrame(self.history).to_csv(index=False, lineterminator="\n"))
+        facts = self.given.facts() | {"precision": str(self.precision), "versions": versions()}
+        write_text(folder / "model.json", json.dumps(facts | {"threads": torch.get_num_threads()}, indent=1))
+        print(f"saved under {folder}")

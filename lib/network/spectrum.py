@@ -1,0 +1,127 @@
+"""Spectrum: what a clip sounds like in a few hundred numbers, without any training (beyond the paper).
+
+Views of ln(mel power), each a vector a clip. *Level*: mean over time. *Power*: the logarithm of the mean power over
+time, the long-term average spectrum, which short loud events move more. *Modulation*: how strongly each band's level
+swings at 0.24–11.7 Hz, in five octaves. *Both*: level and modulation. *Flux*: how much each band changes from one frame
+to the next, which clicks and roughness move.
+"""
+
+from functools import lru_cache
+
+import librosa
+import numpy as np
+import pandas as pd
+
+from lib.progress import progress
+from lib.recordings.clips import ClipBank
+from lib.recordings.decoding import FULL_SCALE
+from lib.settings import Spectrum
+
+QUIETEST = 1e-8  # added to a mel power, full scale = 1
+STILL = 1e-6  # added to a modulation power
+STEADY = 1e-3  # added to a change between frames
+OCTAVES = ((1, 3), (3, 6), (6, 12), (12, 24), (24, 48))  # bins of a block's spectrum; of 128 frames 0.24–11.7 Hz
+FRAMES = 256  # transformed at once
+
+
+def log_mel(sound: np.ndarray, spectrum: Spectrum, sample_rate: int) -> np.ndarray:
+    """ln(mel power + 1e-8) of a whole clip: centred frames, Hann window, HTK bands without area normalisation.
+
+    Args:
+        sound: (samples,) full scale = 1. spectrum: `settings.Spectrum`. sample_rate: Hz.
+
+    Returns:
+        (1 + ⌊samples / hop⌋, mels) float64.
+    """
+    size, hop = spectrum.window, spectrum.hop
+    window, bands = _filters(spectrum, sample_rate)
+    padded = np.pad(np.asarray(sound, np.float32), size // 2, mode="reflect")
+    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
+    parts = []
+    for first in range(0, len(frames), FRAMES):
+        found = np.fft.rfft(frames[first : first + FRAMES] * window)
+        parts.append((np.square(found.real) + np.square(found.imag)).astype(np.float32) @ bands)
+    return np.log(np.concatenate(parts) + QUIETEST, dtype=np.float64)
+
+
+@lru_cache(maxsize=4)
+def _filters(spectrum, sample_rate):
+    """(window,) Hann of power 1, and the (bins, mels) bands."""
+    window = librosa.filters.get_window("hann", spectrum.window)
+    bands = librosa.filters.mel(
+        sr=sample_rate,
+        n_fft=spectrum.window,
+        n_mels=spectrum.mels,
+        fmin=spectrum.low,
+        fmax=spectrum.high,
+        htk=True,
+        norm=None,
+    )
+    return (window / np.sqrt(np.square(window).sum())).astype(np.float32), bands.T
+
+
+def centres(spectrum: Spectrum) -> np.ndarray:
+    """(mels,) middle of each band [Hz]."""
+    return librosa.mel_frequencies(n_mels=spectrum.mels + 2, fmin=spectrum.low, fmax=spectrum.high, htk=True)[1:-1]
+
+
+def level(frames: np.ndarray) -> np.ndarray:
+    """(frames, bands) ln power → (bands,) mean over time."""
+    return frames.mean(axis=0)
+
+
+def power(frames: np.ndarray) -> np.ndarray:
+    """(frames, bands) ln power → (bands,) ln of the mean power over time."""
+    loudest = frames.max(axis=0)
+    return loudest + np.log(np.exp(frames - loudest).mean(axis=0))
+
+
+def flux(frames: np.ndarray) -> np.ndarray:
+    """(frames, bands) ln power → (bands,) ln of the deviation of the difference between one frame and the next."""
+    return np.log(np.diff(frames, axis=0).std(axis=0) + STEADY)
+
+
+def modulation(frames: np.ndarray, block: int = 128) -> np.ndarray:
+    """(frames, bands) ln power → (5 · bands,) ln modulation power in octaves, the slowest octave's bands first.
+
+    Each band less its mean, in blocks at half overlap (a shorter clip is one block, padded with zeros), Hann window,
+    |FFT|² averaged over blocks, mean over the bins of each of `OCTAVES`.
+    """
+    swing = frames - frames.mean(axis=0)
+    size = min(block, len(swing))
+    blocks = np.lib.stride_tricks.sliding_window_view(swing, size, axis=0)[:: max(size // 2, 1)]  # (n, bands, size)
+    window = librosa.filters.get_window("hann", size)
+    powers = np.square(np.abs(np.fft.rfft(blocks * window, n=block))).mean(axis=0)  # (bands, bins)
+    return np.log(np.stack([powers[:, low:high].mean(axis=1) for low, high in OCTAVES]) + STILL).ravel()
+
+
+VIEWS = {  # of `systems.SPECTRA`, in its order
+    "level": lambda frames, _: level(frames),
+    "modulation": lambda frames, block: modulation(frames, block),
+    "both": lambda frames, block: np.concatenate([level(frames), modulation(frames, block)]),
+    "power": lambda frames, _: power(frames),
+    "flux": lambda frames, _: flux(frames),
+}
+
+
+def describe(frames: np.ndarray, block: int = 128) -> dict[str, np.ndarray]:
+    """Every view of one clip, {name: vector}, from its (frames, bands) ln mel power."""
+    return {name: view(frames, block) for name, view in VIEWS.items()}
+
+
+def views(bank: ClipBank, rows: pd.DataFrame, spectrum: Spectrum) -> dict[str, np.ndarray]:
+    """Every view of clips of the bank, {name: (rows, numbers) float64}.
+
+    Args:
+        bank: `clips.ClipBank`. rows: of its index. spectrum: `settings.Spectrum`.
+    """
+    found = []
+    for row in progress(list(rows.itertuples()), "spectra"):
+        sound = long_enough(bank.sound(row), spectrum)
+        found.append(describe(log_mel(sound, spectrum, bank.sample_rate), spectrum.block))
+    return {name: np.stack([clip[name] for clip in found]) for name in VIEWS}
+
+
+def long_enough(sound: np.ndarray, spectrum: Spectrum) -> np.ndarray:
+    """(samples,) int16 → float32, full scale = 1; a clip shorter than a window is heard again and again."""
+    return np.resize(sound, max(len(sound), spectrum.window)).astype(np.float32) / FULL_SCALE
