@@ -1,4 +1,4 @@
-# make demo | test | test-all | lint | lab | run | paper | bench          every target sets $(VENV) up by itself
+# make demo | test | test-all | lint | lab | run | paper | results | bench          every target sets $(VENV) up by itself
 PYTHON ?= python3
 PRESET ?= quick
 SEEDS ?= 0
@@ -8,7 +8,7 @@ LAB ?=
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint lab run paper bench
+.PHONY: demo test test-all lint lab run paper results bench
 export PYTHONPATH := $(CURDIR)
 export JUPYTER_PREFER_ENV_PATH := 1
 unexport PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
@@ -36,6 +36,9 @@ lint: $(VENV)/ready
 lab: $(VENV)/ready
 	@test -z "$(ROOT)" || echo 'you are root: JupyterLab is for this computer alone; out of a container: make lab LAB=--ip=0.0.0.0'
 	$(BIN)/python -m lib.homes jupyterlab --notebook-dir=. $(ROOT) $(LAB)
+
+results: $(VENV)/ready
+	$(BIN)/python -m lib.results.page $(or $(RUNS),outputs/demo)
 
 bench: $(VENV)/ready
 	$(BIN)/python workflow/bench.py

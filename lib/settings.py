@@ -188,7 +188,7 @@ class Demo(Group):
 
 
 class Settings(Group):
-    systems: Annotated[Names, Field(min_length=1)] = tuple(SYSTEMS)
+    systems: Names = tuple(SYSTEMS)  # the paper's; Serial-OE is of its Sec. 2
     baselines: Flag = True  # whether the autoencoder is run, too
     beyond: Names = BEYOND  # what is run beyond the paper: Spectrum, Shared
     team: Annotated[str, Field(pattern=r"^[\w-]+$")] = "oe_flow"  # folder of the submission files
@@ -222,6 +222,8 @@ class Settings(Group):
         for name in self.systems:
             if name not in SYSTEMS:
                 raise ValueError(f"unknown system {name!r}; known: {', '.join(SYSTEMS)}")
+        if not (self.systems or self.baselines or self.beyond):
+            raise ValueError("nothing to run: systems and beyond are empty, baselines is false")
         if unknown := sorted(set(self.beyond) - set(BEYOND)):
             raise ValueError(f"unknown system {unknown[0]!r} in beyond; known: {', '.join(BEYOND)}")
         passband, stopband = self.evaluation.highpass

@@ -29,10 +29,11 @@ def first_lines(graph: Graph) -> Iterator[str]:
         yield f"left out   {line}"
     for machine, note in plan.notes:
         yield f"note       {machine}: {note}"
-    trainings, threads = len(plan.trainings) + len(plan.baselines), graph.settings.threads
+    trainings = len(plan.trainings) + len(plan.baselines) + len({made.seed for made in plan.shared})
+    threads = graph.settings.threads
     at_once = max(1, graph.cores // threads)
     yield f"trainings  {trainings}, {min(at_once, trainings)} at a time on {graph.cores} cores, {threads} threads each"
-    if (idle := graph.cores - trainings * threads) > 0:
+    if trainings and (idle := graph.cores - trainings * threads) > 0:
         more = graph.cores // trainings
         yield f"           {idle} cores stay idle; `threads: {more}` in the preset uses them (and changes last digits)"
     yield f"log        {shown(run.log)}"

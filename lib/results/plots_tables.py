@@ -91,6 +91,11 @@ def _finish(figure, axes, panels, rows, label):
     figure.supxlabel(label, fontsize=7.5)
 
 
+def mark_of(row: str) -> dict:
+    """How a row's point is drawn: matplotlib's words."""
+    return _MARKS[_kind(row)]
+
+
 def _kind(row):
     if row in BASELINES:
         return "baseline"

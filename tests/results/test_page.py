@@ -1,0 +1,82 @@
+"""docs/results.md from a run's files: order, numbers, seconds, and what is missing."""
+
+import json
+
+import pandas as pd
+import pytest
+from makers import made
+from scored import evaluated, rows_of
+
+from lib.paths import Run
+from lib.results import page
+
+SYSTEMS = ("OE", "OE-Flow", "Spectrum (power)", "Spectrum (flux)")
+
+
+@pytest.fixture
+def measured(tmp_path):
+    run = Run(tmp_path / "mine")
+    run.tables.mkdir(parents=True)
+    evaluated(50, systems=SYSTEMS, seeds=(0, 1)).to_csv(run.tables / "evaluation.csv", index=False)
+    rows_of(made(systems=SYSTEMS, seeds=(0, 1)), systems=("OE", "OE-Flow")).to_csv(
+        run.tables / "clip_scores.csv", index=False
+    )
+    told = page.facts("somewhere/quick.yaml", "clips", False, {"fan": 7, "ToyCar": 9}, (1, 0))
+    (run.tables / "run.json").write_text(json.dumps(told))
+    for machine in ("fan", "ToyCar"):
+        for name, took in (("03_oe_training-OE-all-seed0", 10), ("04_joint_flow_training-OE-Flow-all-seed0", 20),
+                           ("05_inlier_fitting-OE-all-seed0", 1), ("05_inlier_fitting-OE-Flow-all-seed0", 2),
+                           ("08_spectrum_reference", 3)):  # fmt: skip
+            path = run.root / "notebooks" / machine / f"{name}.ipynb"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({"cells": [], "metadata": {"papermill": {"duration": took}}}))
+    return page.Measured(run)
+
+
+def test_rows_are_best_first_and_say_what_the_tables_say(measured):
+    table = [line.strip("| ").split(" | ") for line in measured.text().splitlines() if line.startswith("|")]
+    assert table[0] == [
+        "row", "fan, own rule", "fan, official rule", "ToyCar, own rule", "ToyCar, official rule",
+        "overall, own rule", "overall, official rule", "seconds",
+    ]  # fmt: skip
+    evaluation = pd.read_csv(measured.run.tables / "evaluation.csv").query("protocol == 'all' and score == 'hmean'")
+    values = evaluation.query("rule == 'paper' and machine == 'overall'").set_index("system")["value"]
+    listed = [values[line[0]] for line in table[2:]]
+    assert listed == sorted(values, reverse=True) and len(set(listed)) > 3
+    for line in table[2:]:
+        assert line[5].startswith(f"{values[line[0]]:.1f} (") and line[5].endswith("]")
+    official = evaluation.query("rule == 'official' and machine == 'fan'").set_index("system")["value"]
+    assert all(line[2].startswith(f"{official[line[0]]:.1f}") for line in table[2:])
+
+
+@pytest.mark.parametrize(
+    ("row", "seconds"),
+    [("OE", 22), ("OE-Flow", 44), ("Spectrum (flux)", 6), ("Spectrum", 6), ("Spectrum + Submitted 1", 72)],
+)
+def test_seconds_are_those_of_the_rows_notebooks(measured, row, seconds):
+    """Of a fusion those of all its members, each notebook once."""
+    assert measured.seconds_of(row) == seconds
+
+
+def test_it_names_what_made_it_and_no_folder_of_this_computer(measured):
+    text = measured.text()
+    assert "training clips: fan 7, ToyCar 9. Seeds 0 1, 20" in text and f"commit {measured.facts['commit']}" in text
+    assert "`python -m lib.batch --preset quick.yaml --data clips --seeds '0 1'`" in text and "somewhere" not in text
+
+
+def test_the_demo_is_the_commands_of_the_readme():
+    told = page.facts("demo", "demo", True, {"fan": 70}, [0])
+    assert told["command"] == "make demo"
+
+
+def test_the_page_shows_its_figures_and_the_published_anchors(measured, tmp_path):
+    path = page.write([measured.run.root], tmp_path / "docs")
+    text = path.read_text()
+    shown = [line.partition("](")[2].rstrip(")") for line in text.splitlines() if line.startswith("![")]
+    assert len(shown) == 1 + 3 and all((path.parent / name).stat().st_size > 5000 for name in shown)
+    assert "69.78" in text and "Not comparable" in text and text.index("## mine") < text.index("## Published results")
+
+
+def test_a_run_without_tables_names_the_mend(tmp_path):
+    with pytest.raises(ValueError, match="06_ensemble_and_tables"):
+        page.write([tmp_path / "nothing"], tmp_path / "docs")
