@@ -134,7 +134,7 @@ CHANGED = {  # by each preset, against the paper's
         "frontend.mels": 48, "frontend.hop": 1024, "frontend.log": True, "frontend.segment_overlap": 0.5,
         "training.epochs": 6, "training.batch": 32, "training.checkpoint_epochs": 10, "training.batchnorm_batches": 8,
         "joint.epochs": 4, "joint.learning_rate": 0.0003, "flow.centre": True, "autoencoder.epochs": 10,
-        "inliers.gmm_components": (1, 2, 4), "evaluation.bootstrap": 500,
+        "inliers.gmm_components": (1, 2, 4), "evaluation.bootstrap": 500, "shared.hop": 1024, "shared.steps": 600,
     },
     "smoke": {
         "frontend.mels": 32, "frontend.hop": 1024, "training.epochs": 2, "training.batch": 16, "joint.epochs": 2,
