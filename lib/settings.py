@@ -131,6 +131,7 @@ class Inliers(Group):
     pseudo_target_alpha: Annotated[float, Field(gt=0)] = 0.2  # λ ~ Beta(α, α) (3.1)
     gmm_variance: Annotated[float, Field(gt=0, le=1)] = 0.99  # share of variance that the rank reduction keeps
     gmm_reg_covar: Annotated[float, Field(gt=0)] = 1.0  # added to the covariance, × mean variance of a kept dimension
+    extended: Flag = True  # beyond the paper: nearest clips by cosine and local density, in protocol `extended`
     calibration: Literal["validation", "test"] = "validation"  # whose mean and deviation; test: as the authors' scripts
     calibration_folds: Annotated[int, Field(ge=2)] = 5  # over the training clips, with too few validation clips
     calibration_minimum: Annotated[int, Field(ge=2)] = 10  # validation clips
@@ -145,7 +146,7 @@ class Spectrum(Group):
     low: Annotated[float, Field(ge=0)] = 50.0  # Hz
     high: Annotated[float, Field(gt=0)] = 7800.0  # Hz
     block: Annotated[int, Field(ge=96)] = 128  # frames = 4.1 s, of which modulation is taken
-    density: Annotated[int, Field(ge=0)] = 4  # K of the references' local density; 0: plain distance
+    local_density: Annotated[int, Field(ge=0)] = 4  # K of the references' local density; 0: plain distance
 
 
 class Shared(Group):

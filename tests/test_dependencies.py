@@ -83,7 +83,7 @@ ALL = set(NOTEBOOKS)  # the tables open the bank and the plan, too
         ("evaluation", "highpass", (3000.0, 2500.0), {OE, JOINT, SHARED}),
         ("evaluation", "weighted_machines", ("fan",), {JOINT, FITTING, TABLES}),
         ("evaluation", "max_fpr", 0.2, {BASELINE, JOINT, FITTING, TABLES, SPECTRUM}),
-        ("spectrum", "density", 0, {SPECTRUM}),
+        ("spectrum", "local_density", 0, {SPECTRUM}),
         ("shared", "steps", 9, {SHARED}),
         ("shared", "threads", 3, {SHARED}),
         ("data", "sample_rate", 16001, ALL),

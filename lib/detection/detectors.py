@@ -13,16 +13,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib.detection.cosine import Cosine
 from lib.detection.inliers import GMM, KNN
+from lib.detection.nearest import Cosine, Nearest
 from lib.detection.scoring import AGGREGATORS, clip_scores, folds_of, reference_part, standardize
 from lib.network.embeddings import Embeddings
 from lib.paths import whole_file, write_text
 from lib.settings import Inliers
+from lib.systems import System
 
 FAMILIES = {family.name: family for family in (GMM, KNN)}  # of segments, fitted on the sets of Sec. 3.1
-OF_CLIPS = {family.name: family for family in (Cosine,)}  # of whole clips, whose references are of both domains
-Fitted = dict[tuple[str, str], GMM | KNN | Cosine]  # by family name and fit set
+OF_CLIPS = {family.name: family for family in (Cosine, Nearest)}  # of whole clips, whose references are of both domains
+Fitted = dict[tuple[str, str], GMM | KNN | Nearest]  # by family name and fit set
+
+
+def families_of(system: System, inliers: Inliers) -> tuple[str, ...]:
+    """What is fitted on the embeddings of a system: its own families and, where the settings say so, `Nearest`."""
+    return (*system.families, *((Nearest.name,) if inliers.extended and system.families else ()))
 
 
 def fit_sets(embeddings: Embeddings, pseudo_target: str = "with_source") -> dict[str, np.ndarray]:
@@ -59,7 +65,7 @@ def fit_detectors(embeddings: Embeddings, families: Sequence[str], inliers: Inli
     }
     references = embeddings.part("train")
     return fitted | {
-        (name, "train"): OF_CLIPS[name].from_settings(inliers, seed).fit(references)
+        (name, OF_CLIPS[name].fit_set): OF_CLIPS[name].from_settings(inliers, seed).fit(references)
         for name in families
         if name in OF_CLIPS
     }

@@ -1,8 +1,9 @@
 """Rows of Tables 2–4 and their scores (Secs. 4.1, 4.3): average over parameters, detectors, then systems.
 
-Two protocols. `all` takes every detector and never looked at a test label. `top20` takes the twenty that score best
-over all machines of the run under the paper rule, as the paper did (Sec. 4.1, "based on the evaluation results"):
-optimistic. A row is standardised again before rows are averaged into Submitted 1–4 (`systems.SUBMITTED`).
+Protocols. `all` takes every detector of the paper and never looked at a test label. `top20` takes the twenty that score
+best over all machines of the run under the paper rule, as the paper did (Sec. 4.1, "based on the evaluation results"):
+optimistic. Beyond the paper, `extended` adds the detectors by the nearest clips (`nearest`) to `all`. A row is
+standardised again before rows are averaged into Submitted 1–4 (`systems.SUBMITTED`).
 """
 
 from collections.abc import Sequence
@@ -11,24 +12,32 @@ import numpy as np
 import pandas as pd
 
 from lib.detection.metrics import RULES, interval, machine_scores, overall
+from lib.detection.nearest import EXTENDED
 from lib.recordings.dcase import paper_order
 from lib.settings import Evaluation
 from lib.systems import BASELINES, ENSEMBLES, FUSIONS, SPECTRA
 
-PROTOCOLS = ("all", "top20")
+PROTOCOLS = ("all", "top20", EXTENDED)
 CLIP = ["machine", "system", "seed", "part", "clip", "domain", "label"]
 
 
-def detector_scores(scores: pd.DataFrame, weighted_machines: Sequence[str]) -> pd.DataFrame:
+def detector_scores(scores: pd.DataFrame, weighted_machines: Sequence[str], extended: bool = False) -> pd.DataFrame:
     """Standardised scores with each machine's own aggregator, averaged over attribute parameters.
 
     Args:
         scores: as `collected.collect`. weighted_machines: machines whose aggregator is the weighted mean (Sec. 3.2).
+        extended: whether with the detectors that are in protocol `extended` alone.
 
     Returns:
         DataFrame with the columns `CLIP`, `detector` (e.g. "KNN-1 source", "flow") and `score`.
     """
-    return parameter_means(own_aggregator(scores, weighted_machines))
+    chosen = scores if extended else of_the_paper(scores)
+    return parameter_means(own_aggregator(chosen, weighted_machines))
+
+
+def of_the_paper(scores: pd.DataFrame) -> pd.DataFrame:
+    """The scores of the detectors that protocols `all` and `top20` take."""
+    return scores[scores["fit_set"] != EXTENDED]
 
 
 def parameter_means(scores: pd.DataFrame) -> pd.DataFrame:
@@ -89,13 +98,17 @@ def evaluate_detectors(scores: pd.DataFrame, evaluation: Evaluation) -> pd.DataF
 
 
 def system_rows(
-    detectors: pd.DataFrame, ranking: pd.DataFrame | None = None, reference: str = "calibration"
+    detectors: pd.DataFrame,
+    ranking: pd.DataFrame | None = None,
+    reference: str = "calibration",
+    extended: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Each system's clip scores under both protocols, standardised again.
+    """Each system's clip scores under every protocol, standardised again.
 
     Args:
         detectors: as `detector_scores`. ranking: as `rank_detectors`; without one, or an empty one, `all` alone.
         reference: part whose mean and deviation standardise a row, as `scoring.reference_part`.
+        extended: as `detector_scores` with what is extended; without it, or where that adds none, no such protocol.
 
     Returns:
         DataFrame with the columns `CLIP`, `protocol` and `score`.
@@ -103,12 +116,15 @@ def system_rows(
     Raises:
         ValueError: no clip of the reference part was scored by all detectors of a row.
     """
-    tables = []
-    for protocol in PROTOCOLS[:1] if ranking is None or ranking.empty else PROTOCOLS:
-        chosen = detectors
-        if protocol == "top20":
-            chosen = detectors.merge(ranking.loc[ranking["top20"], ["system", "detector"]])
-        tables.append(complete_mean(chosen, "detector", ["machine", "system", "seed"]).assign(protocol=protocol))
+    chosen = {"all": detectors}
+    if ranking is not None and not ranking.empty:
+        chosen["top20"] = detectors.merge(ranking.loc[ranking["top20"], ["system", "detector"]])
+    if extended is not None and len(extended) > len(detectors):
+        chosen[EXTENDED] = extended
+    tables = [
+        complete_mean(table, "detector", ["machine", "system", "seed"]).assign(protocol=protocol)
+        for protocol, table in chosen.items()
+    ]
     return _restandardize(pd.concat(tables, ignore_index=True), reference)
 
 

@@ -46,12 +46,6 @@ class Embeddings:
         clips = self.clips[chosen].reset_index(drop=True)
         return Embeddings(self.vectors[kept], number[self.clip[kept]], self.weight[kept], clips, maps, columns)
 
-    def pooled(self) -> np.ndarray:
-        """(clips, d) float64 embedding of each clip: the mean of its segments', of length 1."""
-        sums = np.zeros((len(self.clips), self.vectors.shape[1]))
-        np.add.at(sums, self.clip, self.vectors)
-        return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), np.finfo(float).tiny)
-
     def part(self, *parts: str) -> "Embeddings":
         """The clips of these parts."""
         return self.take(self.clips["part"].isin(parts))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lib.detection.ensembles import complete_mean, detector_scores, parameter_means
+from lib.detection.ensembles import complete_mean, detector_scores, of_the_paper, parameter_means
 from lib.detection.metrics import interval, machine_scores, overall
 from lib.detection.scoring import AGGREGATORS
 from lib.recordings.dcase import paper_order
@@ -96,7 +96,7 @@ def evaluate(scores: pd.DataFrame, evaluation: Evaluation, seed: int = 0) -> pd.
 
 def _score_sides(scores, evaluation, seed):
     """{side: {(seed, machine): paper-rule `machine_scores`}}, on the labelled clips that all sides there have."""
-    labelled = scores[(scores["part"] == "test") & (scores["label"] != "")]
+    labelled = of_the_paper(scores[(scores["part"] == "test") & (scores["label"] != "")])
     weighted = labelled[labelled["machine"].isin(evaluation.weighted_machines)]
     detectors = {name: parameter_means(weighted[weighted["aggregator"] == name]) for name in AGGREGATORS}
     detectors["own"] = detector_scores(labelled, evaluation.weighted_machines)

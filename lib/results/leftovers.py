@@ -5,7 +5,7 @@ import re
 from lib.paths import Run
 
 TABLES = re.compile(
-    r"table(1|[234]_(all|top20)_(paper|official))\.(csv|md|tex)"
+    r"table(1|[234]_(all|top20|extended)_(paper|official))\.(csv|md|tex)"
     r"|(evaluation|effects|detector_ranking|decisions|clip_scores|left_out)\.csv|run\.json"
 )
 FIGURES = re.compile(r"(ranking|effects|table[234]_all_paper)\.(pdf|png)")

@@ -38,10 +38,10 @@ ANCHORS = """\
 | --- | --- | --- | --- | --- |
 | the paper's best ensemble | own | ToyCar | 60.11 | its Table 4, Submitted 2 |
 | the paper's best ensemble | own | all seven | 69.78 | its Table 4, Submitted 4 |
-| frozen BEATs embeddings, no training | official | all seven | 65.7 | literature, see GenRep, arXiv:2409.05035 |
+| frozen audio embeddings, no training | official | all seven | 65.7 | arXiv:2603.04605 |
 | ASDKit's best | official | all seven | 66.1 | arXiv:2507.10264 |
 | several resolutions, subspace loss | official | all seven | 67.2 | literature |
-| best with pretrained models | official | all seven | 71.3 | literature |
+| the best with pretrained models | official | all seven | 71.3 | literature |
 
 *Not comparable with ours: these had all seven machines with 1000 training clips each, and ToyCar alone of the seven is
 at hand here, with 200.* The last four are of the development set as quoted in the challenge's literature, not measured
