@@ -11,6 +11,7 @@ from functools import lru_cache
 import librosa
 import numpy as np
 import pandas as pd
+from scipy.fft import rfft
 
 from lib.progress import progress
 from lib.recordings.clips import ClipBank
@@ -39,7 +40,7 @@ def log_mel(sound: np.ndarray, spectrum: Spectrum, sample_rate: int) -> np.ndarr
     frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
     parts = []
     for first in range(0, len(frames), FRAMES):
-        found = np.fft.rfft(frames[first : first + FRAMES] * window)
+        found = rfft(frames[first : first + FRAMES] * window)  # SciPy's takes a quarter of NumPy's time in float32
         parts.append((np.square(found.real) + np.square(found.imag)).astype(np.float32) @ bands)
     return np.log(np.concatenate(parts) + QUIETEST, dtype=np.float64)
 
@@ -91,7 +92,7 @@ def modulation(frames: np.ndarray, block: int = 128) -> np.ndarray:
     size = min(block, len(swing))
     blocks = np.lib.stride_tricks.sliding_window_view(swing, size, axis=0)[:: max(size // 2, 1)]  # (n, bands, size)
     window = librosa.filters.get_window("hann", size)
-    powers = np.square(np.abs(np.fft.rfft(blocks * window, n=block))).mean(axis=0)  # (bands, bins)
+    powers = np.square(np.abs(rfft(blocks * window, n=block))).mean(axis=0)  # (bands, bins)
     return np.log(np.stack([powers[:, low:high].mean(axis=1) for low, high in OCTAVES]) + STILL).ravel()
 
 

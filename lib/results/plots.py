@@ -252,12 +252,13 @@ def detector_grid(table: pd.DataFrame) -> Figure:
     names = {"auc_source": "AUC source", "auc_target": "AUC target", "pauc": "pAUC", "hmean": "harmonic mean"}
     names = {score: title for score, title in names.items() if score in set(table["score"])}
     fit_sets = list(dict.fromkeys(table["fit_set"]))
-    figure, axes = plt.subplots(1, len(names), figsize=(PAGE, 2.8), sharey=True, squeeze=False)
+    height = 0.9 + 0.17 * max(table["detector"].nunique(), 4)
+    figure, axes = plt.subplots(1, len(names), figsize=(PAGE, height), sharey=True, squeeze=False)
     for axis, (score, title) in zip(axes[0], names.items(), strict=True):
         grid = table[table["score"] == score].pivot(index="detector", columns="fit_set", values="value")
         grid = grid.loc[list(dict.fromkeys(table["detector"])), fit_sets]
         sns.heatmap(grid, annot=True, fmt=".1f", cmap="vlag", center=50, vmin=20, vmax=80, cbar=False, ax=axis,
-                    annot_kws={"size": 6}, linewidths=0.5)  # fmt: skip
+                    yticklabels=True, annot_kws={"size": 6}, linewidths=0.5)  # fmt: skip
         axis.set(xlabel="", ylabel="")
         axis.set_title(f"{title} [%]", fontsize=7)
         axis.tick_params(axis="x", rotation=35)
