@@ -18,6 +18,7 @@ from safetensors.torch import save_model
 from torch import nn
 from torch.nn.functional import linear, normalize
 
+from lib.network import checkpoint
 from lib.network.batch import Batch
 from lib.network.device import pick_precision, prepare, versions
 from lib.network.experiment import Experiment
@@ -182,6 +183,14 @@ class SharedBatches:
             rows.index.to_numpy(), cuts, partner, lam, np.ones(n), rows["category"].to_numpy(), np.full(n, np.nan)
         )
 
+    def state(self) -> dict:
+        """JSON-able state, for a checkpoint."""
+        return {"generator": self.generator.bit_generator.state, "queue": self._queue.tolist()}
+
+    def restore(self, state: dict) -> None:
+        self.generator.bit_generator.state = state["generator"]
+        self._queue = np.array(state["queue"], np.int64)
+
 
 class SharedTrainer:
     """Trains the shared extractor, one optimizer step after the other; the last is the model."""
@@ -207,7 +216,9 @@ class SharedTrainer:
             self.model.parameters(), rate, weight_decay=self.shared.weight_decay, fused=True
         )
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, max_lr=rate, total_steps=max(steps, 2))
-        self.history = []
+        self.checkpoint, self.history = training.folder / "last.pt", []
+        made = [training.provenance(), training.names, str(self.precision), self.device.type, torch.__version__]
+        self.recipe = json.dumps(made)
 
     def step(self) -> tuple[torch.Tensor, torch.Tensor]:
         """One step of the optimizer; returns the loss and the share of clips whose class is most probable, detached."""
@@ -226,10 +237,11 @@ class SharedTrainer:
         return loss.detach(), (found == targets.argmax(dim=1)).float().mean()
 
     def run(self) -> pd.DataFrame:
-        """Train all steps; returns the history, a row about every twentieth of them."""
+        """Train all steps, from the checkpoint of a stopped training on; returns the history, about twenty rows."""
+        self._resume()
         self.model.train()
         edges = np.unique(np.linspace(0, self.shared.steps, LINES + 1).astype(int))
-        for first, last in pairwise(edges):
+        for first, last in list(pairwise(edges))[len(self.history) :]:
             begin, rate = time.perf_counter(), self.schedule.get_last_lr()[0]
             found = [torch.stack(self.step()) for _ in progress(range(first, last), f"step {first}")]
             loss, accuracy = torch.stack(found).mean(dim=0).tolist()
@@ -240,14 +252,30 @@ class SharedTrainer:
             self.history.append(row | {"clips_per_second": speed})
             print(f"step {last:4d}/{self.shared.steps}  loss {loss:.4g}  accuracy {accuracy:.3f}  lr {rate:.1e}  "
                   f"{speed:.0f} clips/s", flush=True)  # fmt: skip
+            self._keep()
         return pd.DataFrame(self.history)
 
+    def _keep(self):
+        parts = {name: getattr(self, name).state_dict() for name in ("model", "optimizer", "schedule")}
+        texts = {"batches": json.dumps(self.batches.state()), "history": json.dumps(self.history)}
+        checkpoint.keep(self.checkpoint, self.recipe, parts | texts)
+
+    def _resume(self):
+        if self.history or (state := checkpoint.kept(self.checkpoint, self.recipe, self.device)) is None:
+            return
+        for name in ("model", "optimizer", "schedule"):
+            getattr(self, name).load_state_dict(state[name])
+        self.batches.restore(json.loads(state["batches"]))
+        self.history = json.loads(state["history"])
+        print(f"resumed after step {self.history[-1]['step']} from {self.checkpoint}")
+
     def save(self) -> None:
-        """Write `model.safetensors`, `history.csv` and, last, `model.json`."""
+        """Write `model.safetensors`, `history.csv` and, last, `model.json`, which replace the checkpoint."""
         folder = self.given.folder
         with whole_file(folder / "model.safetensors") as temporary:
             save_model(self.model, str(temporary))
         write_text(folder / "history.csv", pd.DataFrame(self.history).to_csv(index=False, lineterminator="\n"))
         facts = self.given.facts() | {"precision": str(self.precision), "versions": versions()}
         write_text(folder / "model.json", json.dumps(facts | {"threads": torch.get_num_threads()}, indent=1))
+        self.checkpoint.unlink(missing_ok=True)
         print(f"saved under {folder}")

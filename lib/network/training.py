@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_model, save_model
 from torch.optim.swa_utils import update_bn
 
+from lib.network import checkpoint
 from lib.network.batch import Batch
 from lib.network.device import pick_precision, versions
 from lib.network.extractor import DIMENSIONS, MachineModel, map_size
@@ -192,23 +193,12 @@ class Trainer:
         state = {
             "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(), "torch": torch.get_rng_state(),
-            "batches": json.dumps(self.batches.state()), "history": json.dumps(self.history), "recipe": self.recipe,
+            "batches": json.dumps(self.batches.state()), "history": json.dumps(self.history),
         }  # fmt: skip
-        with whole_file(self.checkpoint, sync=False) as temporary:
-            torch.save(state, temporary)
+        checkpoint.keep(self.checkpoint, self.recipe, state)
 
     def _resume(self):
-        if self.history or not self.checkpoint.exists():
-            return
-        try:
-            with readable(self.checkpoint, "training from the beginning"):
-                state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-                recipe = state["recipe"]
-        except ValueError as error:
-            print(error)
-            return
-        if recipe != self.recipe:
-            print(f"{self.checkpoint}: of other code, settings, data or torch; training from the beginning")
+        if self.history or (state := checkpoint.kept(self.checkpoint, self.recipe, self.device)) is None:
             return
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])

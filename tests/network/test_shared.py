@@ -182,6 +182,29 @@ def test_training_lowers_the_loss_and_keeps_its_facts(training):
     assert facts["made"]["data"] == given.bank.fingerprint and given.embeddings("fan").parent == given.folder
 
 
+def test_a_stopped_training_goes_on_to_the_same_weights(training, run, capsys, monkeypatch):
+    whole = SharedTrainer(training())
+    whole.run()
+    whole.checkpoint.unlink()
+    stopped, steps = SharedTrainer(training()), []
+    step = stopped.step
+    monkeypatch.setattr(stopped, "step", lambda: steps.append(1) or (step() if len(steps) < 3 else 1 / 0))
+    with pytest.raises(ZeroDivisionError):
+        stopped.run()
+    resumed = SharedTrainer(training())
+    history = resumed.run()
+    assert "resumed after step 2" in capsys.readouterr().out and history["step"].tolist() == [1, 2, 3]
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(whole.model.state_dict().values(), resumed.model.state_dict().values(), strict=True)
+    )
+    other = SETTINGS.model_copy(update={"shared": SETTINGS.shared.model_copy(update={"learning_rate": 0.1})})
+    SharedTrainer(training(other)).run()
+    assert "of other code, settings" in capsys.readouterr().out
+    resumed.save()
+    assert not resumed.checkpoint.exists()
+
+
 def test_optimizer_decays_weights(training):
     group = SharedTrainer(training()).optimizer.param_groups[0]
     assert group["weight_decay"] == 1e-2 and isinstance(SharedTrainer(training()).optimizer, torch.optim.AdamW)
