@@ -103,6 +103,8 @@ class Flow(Group):
     invariant_channels: Annotated[int, Field(gt=0, lt=512)] = 8  # of z_d, of 512 (4.2)
     gap: Annotated[float, Field(gt=0)] = 5.0  # k = gap / smallest distance between two values v (4.2)
     centre: Flag = False  # v less its mean
+    detached: Flag = False  # a control: L_Flow trains the flow alone, its gradient does not reach the extractor
+    gradient_share: Flag = False  # write L_Flow's share of the extractor's gradient, once an epoch
     score_logdet: Flag = False  # with the log-determinant in the score; the paper's h has none
 
 

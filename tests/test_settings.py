@@ -56,6 +56,8 @@ PAPER = {  # as Secs. 3 and 4 print them
     "flow.gap": 5.0,  # "5 divided by the minimum distance of the parameters"
     "flow.centre": False,
     "flow.score_logdet": False,
+    "flow.detached": False,
+    "flow.gradient_share": False,
     "autoencoder.window": 1024,
     "autoencoder.hop": 512,
     "autoencoder.mels": 128,

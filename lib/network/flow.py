@@ -78,7 +78,7 @@ class Flow(nn.Module):
     def __init__(self, channels: int, settings: FlowSettings, invariant: bool = False):
         super().__init__()
         self.domain_channels = settings.invariant_channels if invariant else 0
-        self.score_logdet = settings.score_logdet
+        self.score_logdet, self.detached = settings.score_logdet, settings.detached
         steps = []
         for i in range(settings.steps):
             kernel = 1 if i % 2 else 3

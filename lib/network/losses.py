@@ -72,6 +72,7 @@ def _flow(model, outputs, batch):
     if not len(chosen):
         return outputs.logits.new_zeros(())
     maps = outputs.feature_map[torch.as_tensor(chosen, device=outputs.logits.device)]
+    maps = maps.detach() if model.flow.detached else maps
     return flow_loss(model.flow, maps, _like(batch.position[chosen], maps))
 
 
@@ -86,6 +87,28 @@ def term_weights(system: System, settings: Settings) -> dict[str, float]:
     """{term: λ} of a `systems.System`: 1, λ_section (Eq. 1) and λ_Flow (Eq. 5)."""
     weights = {"machine": 1.0, "attribute": settings.training.attribute_weight, "flow": settings.flow.weight}
     return {name: weights[name] for name in system.losses}
+
+
+def flow_share(
+    model: MachineModel, outputs: Outputs, batch: Batch, weights: dict[str, float], loss: torch.Tensor
+) -> float:
+    """How much of the extractor's gradient is L_Flow's: ‖g_Flow‖ / (‖g_Flow‖ + ‖g − g_Flow‖), g of the whole loss.
+
+    Args:
+        model, outputs, batch, weights: as `total_loss`. loss: what that returned, its graph still there.
+    """
+    parameters = list(model.extractor.parameters())
+    flow = weights["flow"] * TERMS["flow"](model, outputs, batch)
+    if not flow.requires_grad:
+        return 0.0  # no clip of the batch is modelled
+    parts = torch.autograd.grad(flow, parameters, retain_graph=True, allow_unused=True)
+    whole = torch.autograd.grad(loss, parameters, retain_graph=True)
+    parts = [torch.zeros_like(p) if g is None else g for g, p in zip(parts, parameters, strict=True)]
+    own, rest = (
+        float(torch.stack([g.norm() for g in gradients]).norm())
+        for gradients in (parts, [w - g for w, g in zip(whole, parts, strict=True)])
+    )
+    return own / max(own + rest, 1e-30)
 
 
 def total_loss(

@@ -16,7 +16,7 @@ from lib.network.device import pick_precision, versions
 from lib.network.extractor import DIMENSIONS, MachineModel, map_size
 from lib.network.flow import Flow
 from lib.network.frontend import Cuts, spectrograms
-from lib.network.losses import machine_loss, term_weights, total_loss
+from lib.network.losses import flow_share, machine_loss, term_weights, total_loss
 from lib.network.system_training import SystemTraining
 from lib.paths import readable, whole_file, write_text
 from lib.progress import progress
@@ -57,11 +57,16 @@ def optimizer_step(
     precision: torch.dtype,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
-) -> dict[str, torch.Tensor]:
-    """One step of the optimizer; returns each loss term (detached, and `loss`, their weighted sum)."""
+    share: bool = False,
+) -> dict[str, torch.Tensor | float]:
+    """One step of the optimizer; returns each loss term (detached, and `loss`, their weighted sum).
+
+    With `share`, also `flow_share`, as `losses.flow_share`.
+    """
     with torch.autocast(inputs.device.type, precision, enabled=precision != torch.float32):
         outputs = model(inputs)
     loss, terms = total_loss(model, outputs, batch, weights)
+    terms |= {"flow_share": flow_share(model, outputs, batch, weights, loss)} if share else {}
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
@@ -127,20 +132,24 @@ class Trainer:
 
     def _epoch(self, epoch):
         self.model.train()
-        begin, steps, sums = time.perf_counter(), self.batches.steps_per_epoch, {}
+        begin, steps, sums, share = time.perf_counter(), self.batches.steps_per_epoch, {}, {}
+        watched = "flow" in self.weights and self.given.settings.flow.gradient_share
         for step in progress(range(epoch * steps, (epoch + 1) * steps), f"epoch {epoch + 1}"):
             batch = self.batches.draw(step)
             inputs = batch.spectrograms(self.samples, self.mel, self.batches.segment)
             rate = self.schedule.get_last_lr()[0]
+            first = watched and step == epoch * steps
             terms = optimizer_step(
-                self.model, batch, inputs, self.weights, self.precision, self.optimizer, self.schedule
+                self.model, batch, inputs, self.weights, self.precision, self.optimizer, self.schedule, first
             )
+            share |= {"flow_share": terms.pop("flow_share")} if first else {}
             sums = {name: sums.get(name, 0.0) + value for name, value in terms.items()}
         means = {name: float(value) / steps for name, value in sums.items()}
         if not np.isfinite(means["loss"]):
             mend = self._mend(means, bool(inputs.isfinite().all()))
             raise ValueError(f"the loss became {means['loss']} in epoch {epoch + 1}: {mend}")
         speed = steps * self.training.batch / (time.perf_counter() - begin)
+        means |= share
         return {"epoch": epoch + 1, **means, **self._validate(), "learning_rate": rate, "clips_per_second": speed}
 
     def _mend(self, means, audible):

@@ -10,7 +10,7 @@ from trainings import changed
 from lib.network import training
 from lib.network.embedder import Embedder
 from lib.network.frontend import spectrograms
-from lib.network.losses import total_loss
+from lib.network.losses import TERMS, flow_share, total_loss
 from lib.network.system_training import SystemTraining
 from lib.network.training import Trainer
 from lib.settings import Training
@@ -249,6 +249,33 @@ def test_joint_training_lowers_every_term(machine, tmp_path):
     first, last = history.iloc[0], history.iloc[-1]
     assert last["flow"] < first["flow"] and last["attribute"] < first["attribute"]
     assert history["loss"].iloc[0] == pytest.approx(first["machine"] + 5 * first["attribute"] + 1e-7 * first["flow"])
+
+
+@pytest.mark.parametrize("detached", [False, True])
+def test_the_flows_share_of_the_gradient_is_a_plain_loop(machine, detached):
+    """A detached flow has none, and still learns."""
+    made = trainer(machine, system="OE-Flow", settings=changed(flow={"weight": 1e-3, "detached": detached}))
+    batch = next(batch for batch in map(made.batches.draw, range(20)) if batch.pure.any())
+    outputs = made.model(batch.spectrograms(made.samples, made.mel, made.batches.segment))
+    loss, _ = total_loss(made.model, outputs, batch, made.weights)
+    found = flow_share(made.model, outputs, batch, made.weights, loss)
+    norms = {}
+    for name, weight in made.weights.items():
+        made.model.zero_grad()
+        (weight * TERMS[name](made.model, outputs, batch)).backward(retain_graph=True)
+        squares = [float(p.grad.square().sum()) for p in made.model.extractor.parameters() if p.grad is not None]
+        norms[name] = np.sqrt(sum(squares))
+    assert found == pytest.approx(norms["flow"] / (norms["flow"] + norms["machine"]), rel=1e-3)
+    assert (found == 0) == detached and any(p.grad.abs().sum() > 0 for p in made.model.flow.parameters())
+
+
+def test_the_share_is_written_once_an_epoch_and_moves_nothing(machine, tmp_path):
+    settings = changed(joint={"epochs": 2}), changed(joint={"epochs": 2}, flow={"gradient_share": True})
+    plain, watched = (
+        trainer(machine, folder=tmp_path / str(i), settings=s, system="OE-Flow") for i, s in enumerate(settings)
+    )
+    assert "flow_share" not in plain.run() and watched.run()["flow_share"].between(0, 1).all()
+    assert torch.equal(weights(plain), weights(watched))
 
 
 def test_a_collapse_is_said_in_plain_words(machine, tmp_path, capsys):
