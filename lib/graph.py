@@ -15,11 +15,13 @@ import psutil
 from lib import dependencies, locks, paths
 from lib.console import Console
 from lib.demo.data import make_demo_data
+from lib.detection.score_files import NOTEBOOKS
 from lib.job import EVENTS
 from lib.presets import preset_path
 from lib.recordings.clips import ClipBank
 from lib.recordings.plan import Plan, split_names
 from lib.settings import Settings
+from lib.systems import ALL, SPECTRUM
 
 WORKFLOW = paths.PROJECT / "workflow"
 PYTHON = sys.executable  # that executes the notebooks
@@ -90,11 +92,19 @@ class Graph:
         Returns:
             Whether scores of other trainings are there that the tables can be made of.
         """
-        trained = {(machine, *which) for _, machine, *which in failed if which}
+        trained = {made for entry in failed for made in self._made_by(*entry)}
         for path, made in self.plan.score_files(self.run).items():
             if (*made[:-1], f"seed{made.seed}") in trained:
                 path.unlink(missing_ok=True)
         return bool(trained) and any(path.exists() for path in self.plan.score_files(self.run))
+
+    def _made_by(self, notebook, machine, *which):
+        """(machine, system, parameter, seed…) of the scores that a notebook of the run is behind."""
+        if notebook == NOTEBOOKS[SPECTRUM][0]:
+            return [(machine, SPECTRUM, ALL, "seed0")]
+        if which and not machine:  # trained for all machines
+            return [(made.machine, *which) for made in self.plan.shared]
+        return [(machine, *which)] if which else []
 
     def configuration(self, finished: bool = False) -> dict:
         """What `workflow/Snakefile` reads, JSON-able.

@@ -157,6 +157,8 @@ class Shared(Group):
     window: Annotated[int, Field(ge=16)] = 2048  # samples = 128 ms
     hop: Positive = 512  # samples = 32 ms
     mels: Positive = 64  # bands
+    low: Annotated[float, Field(ge=0)] = 50.0  # Hz
+    high: Annotated[float, Field(gt=0)] = 7800.0  # Hz
     dimensions: Positive = 128  # of the embedding
     centres: Positive = 16  # sub-clusters of a class
     class_clips: Positive = 3  # clips below which a group joins its machine's own class
@@ -234,11 +236,13 @@ class Settings(Group):
             raise ValueError(
                 f"evaluation.highpass ({passband}, {stopband} Hz): 0 < stopband < passband < half of data.sample_rate"
             )
-        if not self.spectrum.low < self.spectrum.high <= self.data.sample_rate / 2:
-            raise ValueError(
-                f"spectrum.low ({self.spectrum.low} Hz) must lie below spectrum.high ({self.spectrum.high} Hz), which "
-                "must not be above half of data.sample_rate"
-            )
+        for name in ("spectrum", "shared"):
+            low, high = getattr(self, name).low, getattr(self, name).high
+            if not low < high <= self.data.sample_rate / 2:
+                raise ValueError(
+                    f"{name}.low ({low} Hz) must lie below {name}.high ({high} Hz), which must not be above half of "
+                    "data.sample_rate"
+                )
         if self.frontend.hop > self.segment_samples:
             raise ValueError(f"frontend.hop ({self.frontend.hop} samples) is longer than a segment")
         if self.frontend.window // 2 >= self.segment_samples:

@@ -122,7 +122,7 @@ def test_defaults_that_are_not_the_papers():
     spectrum = {"window": 2048, "hop": 512, "mels": 64, "low": 50, "high": 7800, "block": 128, "local_density": 4}
     assert settings.spectrum.model_dump() == spectrum
     assert settings.shared.model_dump() == {
-        "window": 2048, "hop": 512, "mels": 64, "dimensions": 128, "centres": 16, "class_clips": 3, "steps": 800,
+        "window": 2048, "hop": 512, "mels": 64, "low": 50, "high": 7800, "dimensions": 128, "centres": 16, "class_clips": 3, "steps": 800,
         "batch": 64, "learning_rate": 1e-3, "weight_decay": 1e-2, "mixup": 0.5, "precision": "auto", "threads": 2,
     }  # fmt: skip
 

@@ -104,7 +104,8 @@ def command(preset: str, data_root: str, run: Run) -> str:
 
 def seeds_of(run: Run) -> list[int]:
     """The seeds that a run holds scores of, by the names of its folders; 0 where it holds none."""
-    found = {path.parent.name.removeprefix("seed") for path in run.scores()}
+    scored = (path.parent for path in run.scores())
+    found = {path.name.removeprefix("seed") for path in scored if path.parents[1].name != SPECTRUM}  # its 0 is no seed
     return sorted(int(seed) for seed in found if seed.isdecimal()) or [0]
 
 

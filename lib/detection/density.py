@@ -72,7 +72,8 @@ def log_score(distances: np.ndarray, density: np.ndarray, apart: np.ndarray) -> 
     """min_r [ln d(x, r) − α ln ρ(r)], α in [0, 1] such that the references' own scores vary least.
 
     Args:
-        distances: (m, n). density: (n,) of the references. apart: (n, n) as `among`, of which α is chosen.
+        distances: (m, n). density: (n,) of the references. apart: (n, n) as `among`, of which α is chosen: 0
+            where there is one reference.
     """
     own, logs = np.log(np.maximum(apart, SMALLEST)), np.log(density)
     spread = [np.var(least[np.isfinite(least)]) for least in ((own - a * logs).min(axis=1) for a in EXPONENTS)]

@@ -144,8 +144,11 @@ def _cross_scores(fitted, families, inliers, seed):
     """
     clips = fitted.clips
     real = clips["part"] == "train"
-    folds = min(inliers.calibration_folds, int((real & (clips["domain"] == "source")).sum()))
-    fold_of = dict(zip(clips.loc[real, "stem"], folds_of(clips[real], folds), strict=True))
+    ordered = clips[real]
+    if not any(name in FAMILIES for name in families):  # references are of both domains
+        ordered = ordered.assign(domain="source")
+    folds = min(inliers.calibration_folds, int((ordered["domain"] == "source").sum()))
+    fold_of = dict(zip(ordered["stem"], folds_of(ordered, folds), strict=True))
     fold, partner_fold = clips["stem"].map(fold_of), clips["partner"].map(fold_of)
     tables = []
     for k in range(folds):
@@ -179,4 +182,5 @@ def load_detectors(folder: Path) -> Fitted:
         for name in stored.files:
             family, fit_set, key = name.split("|")
             grouped.setdefault((family, fit_set), {})[key] = stored[name]
-    return {(family, fit_set): FAMILIES[family].restore(state) for (family, fit_set), state in grouped.items()}
+    known = FAMILIES | OF_CLIPS
+    return {(family, fit_set): known[family].restore(state) for (family, fit_set), state in grouped.items()}

@@ -15,7 +15,7 @@ from lib.detection.metrics import RULES, interval, machine_scores, overall
 from lib.detection.nearest import EXTENDED
 from lib.recordings.dcase import paper_order
 from lib.settings import Evaluation
-from lib.systems import BASELINES, ENSEMBLES, FUSIONS, SPECTRA
+from lib.systems import BASELINES, ENSEMBLES, FUSIONS, SPECTRA, SUBMITTED
 
 PROTOCOLS = ("all", "top20", EXTENDED)
 CLIP = ["machine", "system", "seed", "part", "clip", "domain", "label"]
@@ -56,7 +56,7 @@ def own_aggregator(scores: pd.DataFrame, weighted_machines: Sequence[str]) -> pd
     return scores[scores["aggregator"] == np.where(weighted, "weighted", "plain")]
 
 
-def complete_mean(table: pd.DataFrame, member: str, group: list[str]) -> pd.DataFrame:
+def complete_mean(table: pd.DataFrame, member: str, group: list[str], silent: bool = False) -> pd.DataFrame:
     """Mean `score` over the members of each group, of the clips that all members of the group scored.
 
     A clip that some member lacks would get a mean of fewer, on another scale; it is left out, with a line.
@@ -64,6 +64,7 @@ def complete_mean(table: pd.DataFrame, member: str, group: list[str]) -> pd.Data
     Args:
         table: DataFrame with `score`, the columns `group` and `member`, and the clip's `part`, name, domain and label.
         member: column that is averaged over. group: columns within which all clips must have the same members.
+        silent: without the line, where the members are known to be calibrated by other clips.
 
     Returns:
         DataFrame with the columns `CLIP` that `table` has, the other columns of `group`, and `score`.
@@ -74,7 +75,7 @@ def complete_mean(table: pd.DataFrame, member: str, group: list[str]) -> pd.Data
     members = table[[*group, member]].drop_duplicates().groupby(group).size().rename("members")
     clips = clips.merge(members, left_on=group, right_index=True, how="left")
     whole = clips["size"] == clips["members"]
-    for names, left in clips[~whole].groupby(group, sort=False):
+    for names, left in () if silent else clips[~whole].groupby(group, sort=False):
         some = ", ".join(sorted(left["clip"])[:3]) + " …" * (len(left) > 3)
         print(f"{', '.join(map(str, names))}: {len(left)} clips not scored for every {member}; left out: {some}")
     return clips.loc[whole, [*keys, "score"]].reset_index(drop=True)
@@ -143,9 +144,13 @@ def add_submitted(rows: pd.DataFrame, systems: Sequence[str], reference: str = "
     """
     for name, (members, _) in ENSEMBLES.items():
         own = rows[rows["system"].isin(members)]
+        if {name, *members} & set(SUBMITTED):  # the paper's, which nothing is added to
+            own = own[own["protocol"] != EXTENDED]
         asked = set(own["system"]) if name in FUSIONS else set(systems)
         if set(members) <= asked and len(own):
-            mean = complete_mean(own, "system", ["machine", "seed", "protocol"]).assign(system=name)
+            mean = complete_mean(own, "system", ["machine", "seed", "protocol"], silent=name in FUSIONS).assign(
+                system=name
+            )
             rows = pd.concat([rows, _restandardize(mean, reference)[rows.columns]], ignore_index=True)
     return rows
 

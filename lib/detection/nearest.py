@@ -14,7 +14,6 @@ from lib.detection.pooling import pooled, unit
 from lib.network.embeddings import CLIP_FIELDS, Embeddings
 from lib.settings import Inliers
 
-DOMAINS = ("source", "target")
 EXTENDED = "extended"  # the fit set of what is in no protocol but this one
 
 
@@ -26,7 +25,7 @@ class Variant:
         neighbours: k, of whose distances the mean is taken.
         pooling: of `pooling.POOLINGS`; "" compares segments, whose scores are averaged.
         density: K of the local density; 0 for none. log: in log space, else the ratio.
-        apart: source and target references by themselves, the smaller score of both.
+        apart: densities of source and target references by themselves, so that the score is the smaller of both.
         multiplied: with the middles between near target references.
     """
 
@@ -79,8 +78,7 @@ class Nearest:
         references, clip, domain = _points(self.references, variant.pooling)
         if variant.multiplied:
             references, clip, domain = multiply_targets(references, clip, domain)
-        chosen = [domain == name for name in DOMAINS] if variant.apart else [np.ones(len(domain), bool)]
-        score = np.min([_compare(queries, references[c], clip[c], variant) for c in chosen if c.any()], axis=0)
+        score = _compare(queries, references, clip, domain if variant.apart else np.full(len(clip), ""), variant)
         return score if variant.pooling else np.bincount(clips.clip, score) / np.bincount(clips.clip)
 
     def state(self) -> dict[str, np.ndarray]:
@@ -138,11 +136,15 @@ def _points(table, pooling):
     return unit(table.vectors.astype(np.float64)), table.clip, domain[table.clip]
 
 
-def _compare(queries, references, clip, variant):
-    """(queries,) score against one set of references."""
+def _compare(queries, references, clip, domain, variant):
+    """(queries,) score; densities are within a domain, but for one of a single clip, which has no other there."""
     distances = density.cosine(queries, references)
     if not variant.density:
         return density.nearest(distances, variant.neighbours)
     apart = density.among(density.cosine(references, references), clip)
     rho = density.densities(apart, variant.density)
+    for name in np.unique(domain):
+        own = domain == name
+        if len(np.unique(clip[own])) > 1:
+            rho[own] = density.densities(apart[np.ix_(own, own)], variant.density)
     return density.log_score(distances, rho, apart) if variant.log else density.ratio_score(distances, rho)

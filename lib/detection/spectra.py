@@ -13,7 +13,7 @@ from lib.detection.scoring import folds_of, reference_part, standardize
 from lib.settings import Inliers
 from lib.systems import ALL, SPECTRA
 
-FEWEST = 3  # training clips: a fold leaves two, whose covariance can be taken
+FEWEST = 4  # training clips: of two domains a fold leaves two, whose covariance can be taken
 
 
 def spectrum_scores(
@@ -29,7 +29,7 @@ def spectrum_scores(
         DataFrame as `detectors.score_machine`'s scores, with `system` and `parameter`; a detector is a view.
 
     Raises:
-        ValueError: no test clips, fewer than three training clips, or no view that tells clips apart.
+        ValueError: no test clips, fewer than four training clips, or no view that tells clips apart.
     """
     if not (clips["split"] == "test").any():
         raise ValueError("no usable test clips to score; see problems.csv of 01_data_audit")

@@ -23,33 +23,14 @@ from lib.network.batch import Batch
 from lib.network.device import pick_precision, prepare, versions
 from lib.network.experiment import Experiment
 from lib.network.extractor import DIMENSIONS, Extractor, Outputs, map_size
-from lib.network.frontend import Cuts, MelSpectrogram
+from lib.network.frontend import QUIETEST, Cuts, MelSpectrogram
 from lib.paths import whole_file, write_text
 from lib.progress import progress
-from lib.recordings.dcase import attribute_table, validation_mask
+from lib.recordings.classes import of_all_machines
 from lib.settings import Shared
 from lib.systems import find_system
 
 LINES = 20  # of the history
-
-
-def class_names(training: pd.DataFrame, fewest: int = 3) -> pd.Series:
-    """What is to be told apart: machine, attribute values and domain of each training clip.
-
-    A group of fewer than `fewest` clips joins the class of its machine and domain.
-
-    Args:
-        training: training rows of the bank's index, of all machines.
-
-    >>> rows = [("fan", "source", '{"v": "1"}')] * 3 + [("fan", "source", '{"v": "2"}')]
-    >>> class_names(pd.DataFrame(rows, columns=["machine", "domain", "attributes"])).tolist()
-    ['fan source v=1', 'fan source v=1', 'fan source v=1', 'fan source']
-    """
-    own = training["machine"] + " " + training["domain"]
-    table = attribute_table(training)
-    values = [" ".join(f"{k}={v}" for k, v in sorted(row.items()) if v) for row in table.to_dict("records")]
-    joint = (own + " " + pd.Series(values, index=training.index, dtype=str)).str.rstrip()
-    return joint.where(joint.map(joint.value_counts()) >= fewest, own)
 
 
 def adacos_scale(centres: int) -> float:
@@ -70,7 +51,7 @@ def adacos_loss(cosines: torch.Tensor, targets: torch.Tensor, scale: float) -> t
 
 
 class SharedModel(nn.Module):
-    """Log mel → an affine map by batch statistics → ResNet-18 → linear map without bias; and the classes' centres."""
+    """Mel power → logarithm → an affine map by batch statistics → ResNet-18 → linear map; and the classes' centres."""
 
     def __init__(self, classes: int, shared: Shared):
         """`shared` is `settings.Shared`."""
@@ -82,10 +63,15 @@ class SharedModel(nn.Module):
 
     def forward(self, mel: torch.Tensor) -> Outputs:
         """(n, 1, mels, frames) → `Outputs` whose embedding is (n, dimensions) float32."""
-        feature_map = self.extractor(self.norm(mel))
+        feature_map = self.extractor(self.norm(self.loudness(mel)))
         pooled = Extractor.embed(feature_map)
         with torch.autocast(mel.device.type, enabled=False):
             return Outputs(self.head(pooled), None, None, feature_map)
+
+    @staticmethod
+    def loudness(mel: torch.Tensor) -> torch.Tensor:
+        """ln(mel power + 1e-8)."""
+        return (mel.float() + QUIETEST).log()
 
     def cosines(self, embedding: torch.Tensor) -> torch.Tensor:
         """(n, dimensions) → (n, classes, centres)."""
@@ -124,29 +110,18 @@ class SharedTraining(Experiment):
 
     @cached_property
     def mel(self) -> MelSpectrogram:
-        """The front end on the device: log mel power in HTK bands."""
+        """The front end on the device: mel power in HTK bands, whose logarithm the model takes."""
         frontend, shared = self.settings.frontend, self.settings.shared
-        own = {"window": shared.window, "hop": shared.hop, "mels": shared.mels, "power": 2, "log": True}
+        own = {name: getattr(shared, name) for name in ("window", "hop", "mels", "low", "high")} | {
+            "power": 2,
+            "log": False,
+        }
         return MelSpectrogram(frontend.model_copy(update=own), self.bank.sample_rate).to(self.device)
 
     @cached_property
     def clips(self) -> pd.DataFrame:
-        """Usable clips of all machines with `part` (train, validation, test), `class` and `category` (its number).
-
-        Of a machine with test clips as many are held out as by every system, where they are enough to calibrate by; a
-        class is of clips that train, its number −1 for others.
-        """
-        rows = self.bank.clips[self.bank.clips["usable"]]
-        part = rows["split"].copy()
-        for machine in rows.loc[rows["split"] == "test", "machine"].unique():
-            held = validation_mask(self.bank.dataset.of(machine, "train"), self.settings.data.validation_fraction)
-            held = held.index[held].intersection(rows.index)
-            if len(held) >= self.settings.inliers.calibration_minimum and self.settings.inliers.fit_on == "train":
-                part[held] = "validation"
-        names = class_names(rows[part == "train"], self.settings.shared.class_clips)
-        number = {name: i for i, name in enumerate(sorted(names.unique()))}
-        category = names.map(number).reindex(rows.index, fill_value=-1).astype(int)
-        return rows.assign(part=part, category=category, mean=0.0, deviation=1.0, **{"class": names})
+        """As `of_all_machines`, unstandardised."""
+        return of_all_machines(self.bank, self.settings).assign(mean=0.0, deviation=1.0)
 
     @property
     def classes(self) -> list[str]:

@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 from lib.paths import Run
 from lib.recordings import attributes
+from lib.recordings.classes import of_all_machines
 from lib.recordings.clips import ClipBank
-from lib.recordings.dcase import attribute_table, validation_mask
+from lib.recordings.dcase import validation_mask
 from lib.settings import Settings
 from lib.systems import ALL, BASELINE, SHARED, SPECTRUM, SYSTEMS, System, Trained, find_system
 
-SPECTRUM_CLIPS = 3  # that Spectrum compares with, as `spectra.FEWEST`
+SPECTRUM_CLIPS = 4  # that Spectrum compares with, as `spectra.FEWEST`
 SOURCE_CLIPS = 2  # that a system needs in its training part, as `machine.MachineClips`
 
 
@@ -177,7 +178,7 @@ def _left_out(bank, machine, systems, settings):
     if SPECTRUM in settings.beyond and len(training) < SPECTRUM_CLIPS:
         why = f"{len(training)} training clips to compare with, at least {SPECTRUM_CLIPS} needed; record more"
         found.append(LeftOut(machine, SPECTRUM, why))
-    if SHARED in settings.beyond and (why := _nothing_shared(bank, training)):
+    if SHARED in settings.beyond and (why := _nothing_shared(bank, training, settings)):
         found.append(LeftOut(machine, SHARED, why))
     common = _no_outlier_exposure(bank, machine) or _too_few(bank, machine, settings)
     for system in systems:
@@ -186,12 +187,11 @@ def _left_out(bank, machine, systems, settings):
     return found
 
 
-def _nothing_shared(bank, training):
+def _nothing_shared(bank, training, settings):
     """Whether the shared extractor has less than two classes, or the machine less than two folds of references."""
     if len(training) < 2:
         return "1 training clip to compare with, at least 2 needed; record more"
-    clips = bank.clips[(bank.clips["split"] == "train") & bank.clips["usable"]]
-    if clips[["machine", "domain"]].drop_duplicates().shape[0] > 1 or len(attribute_table(clips).drop_duplicates()) > 1:
+    if of_all_machines(bank, settings)["class"].nunique() > 1:
         return ""
     return "all training clips are of one machine, domain and attribute: nothing to tell apart; put others beside it"
 

@@ -224,6 +224,14 @@ def test_other_recordings_are_refused_everywhere(finished, tmp_path):
     assert str(error.value).count("made from other recordings") == 5
 
 
+def test_spectrums_seed_is_none(run):
+    for system, seed in (("Spectrum", 0), ("OE", 3)):
+        path = run.trained("fan", system, "all", seed) / "scores.parquet"
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert collected.seeds_of(run) == [3]
+
+
 def test_nothing_there_names_the_mend(made, run):
     settings, bank = made
     with pytest.raises(

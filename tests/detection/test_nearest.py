@@ -5,7 +5,14 @@ import pytest
 from scored import embeddings
 
 from lib.detection import ensembles
-from lib.detection.detectors import families_of, fit_detectors, score_clips, score_machine
+from lib.detection.detectors import (
+    families_of,
+    fit_detectors,
+    load_detectors,
+    save_detectors,
+    score_clips,
+    score_machine,
+)
 from lib.detection.nearest import EXTENDED, VARIANTS, Cosine, Nearest, multiply_targets
 from lib.network.embeddings import concatenate
 from lib.settings import Inliers
@@ -66,7 +73,7 @@ def test_every_variant_gives_each_clip_a_finite_score_of_its_own():
     scores = Nearest().fit(REFERENCES).score(QUERIES)
     assert list(scores) == list(VARIANTS) and all(np.isfinite(s).all() and s.shape == (5,) for s in scores.values())
     kinds = {tuple(np.round(s, 9)) for s in scores.values()}
-    assert len(kinds) >= len(VARIANTS) - 3  # where α is 0 the density does not matter
+    assert len(kinds) >= len(VARIANTS) - 4  # where α is 0 the density does not matter
 
 
 def test_middles_lie_between_near_targets_and_nowhere_else():
@@ -105,6 +112,39 @@ def table():
     return concatenate([
         REFERENCES, embeddings("pseudo_target", "source", "normal", 6, seed=2), embeddings("test", "source", "anomaly", 4, seed=3),
     ])  # fmt: skip
+
+
+def test_one_target_clip_has_the_density_of_all():
+    """By itself it has no other to be dense with, and would decide every minimum."""
+    one = concatenate([SOURCE, embeddings("train", "target", "normal", 1, seed=1, shift=1.0)])
+    scores = Nearest().fit(one).score(QUERIES)
+    clips, last = clips_of(one), len(SOURCE.clips)
+    rho = [
+        np.mean(sorted(1 - r @ o for j, o in enumerate(clips[:last]) if j != i)[:4]) for i, r in enumerate(clips[:last])
+    ]
+    rho.append(np.mean(sorted(1 - clips[last] @ o for o in clips[:last])[:4]))
+    expected = [min((1 - q @ r) / p for r, p in zip(clips, rho, strict=True)) for q in clips_of(QUERIES)]
+    assert scores["density-4-apart"] == pytest.approx(expected)
+
+
+def test_few_source_clips_are_no_hindrance_where_references_are_of_both_domains():
+    few = concatenate([
+        embeddings("train", "source", "normal", 1), embeddings("train", "target", "normal", 5, seed=1),
+        embeddings("test", "source", "anomaly", 4, seed=3),
+    ])  # fmt: skip
+    scored = score_machine(few, ("cosine", "nearest"), Inliers(), 0)
+    assert scored.calibration == "5 folds over the training clips"
+    assert (scored.scores["part"] == "calibration").sum() == 6 * 2 * scored.scores[
+        ["detector", "fit_set"]
+    ].drop_duplicates().shape[0]
+
+
+def test_saved_detectors_are_loaded(tmp_path):
+    scored = score_machine(table(), ("cosine", "nearest"), Inliers(), 0)
+    save_detectors(tmp_path, scored, {})
+    again = load_detectors(tmp_path)
+    one, two = (score_clips(fitted, table().part("test")) for fitted in (scored.detectors, again))
+    assert one["score"].to_numpy() == pytest.approx(two["score"].to_numpy())
 
 
 def test_references_are_training_clips_of_both_domains_and_no_aggregator_moves_the_score():

@@ -71,7 +71,7 @@ def test_anomalies_far_away_score_higher():
 
 
 @pytest.mark.parametrize(
-    ("train", "test", "message"), [(12, 0, "no usable test clips"), (2, 6, "2 usable training clips")]
+    ("train", "test", "message"), [(12, 0, "no usable test clips"), (3, 6, "3 usable training clips")]
 )
 def test_too_few_clips_are_refused(train, test, message):
     table = clips(train, test)

@@ -175,6 +175,15 @@ def test_beyond_the_paper_is_in_the_plan_where_it_is_asked_for(run, root):
     assert plan.notebooks - without.notebooks == 1 + 2 + 2
 
 
+def test_one_machine_without_attributes_has_nothing_to_share(run, root):
+    shutil.rmtree(root / "eval_data")
+    for path in sorted((root / FAN).rglob("*.wav")):
+        path.rename(path.with_name(path.name.partition("_m-n")[0].replace("target", "source") + ".wav"))
+    plan = plan_of(run, root)
+    assert plan.spectra and not plan.shared
+    assert next(row.why for row in plan.left_out if row.system == "Shared").startswith("all training clips are of one")
+
+
 def test_few_clips_leave_out_what_goes_beyond_the_paper(run, root):
     shutil.rmtree(root / "eval_data")
     clips = sorted((root / FAN / "train").glob("*_source_*"))
@@ -182,7 +191,7 @@ def test_few_clips_leave_out_what_goes_beyond_the_paper(run, root):
         path.unlink()
     plan = plan_of(run, root)
     why = {row.system: row.why for row in plan.left_out}
-    assert why["Spectrum"] == "2 training clips to compare with, at least 3 needed; record more"
+    assert why["Spectrum"] == "2 training clips to compare with, at least 4 needed; record more"
     assert why["Shared"].startswith("all training clips are of one machine, domain and attribute")
     clips[1].unlink()
     write_noise(root / "pump" / "train" / "a.wav")
