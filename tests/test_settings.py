@@ -127,12 +127,14 @@ def test_defaults_that_are_not_the_papers():
     }  # fmt: skip
 
 
+QUICK = {
+    "frontend.mels": 64, "frontend.hop": 512, "frontend.log": True, "training.epochs": 40, "training.batch": 64,
+    "training.checkpoint_epochs": 5, "joint.epochs": 30, "joint.learning_rate": 0.0003, "flow.centre": True,
+}  # fmt: skip
 CHANGED = {  # by each preset, against the paper's
     "paper": {},
-    "quick": {
-        "frontend.mels": 64, "frontend.hop": 512, "frontend.log": True, "training.epochs": 40, "training.batch": 64,
-        "training.checkpoint_epochs": 5, "joint.epochs": 30, "joint.learning_rate": 0.0003, "flow.centre": True,
-    },
+    "quick": QUICK,
+    "spectrum": QUICK | {"systems": (), "baselines": False, "beyond": ("Spectrum",)},
     "demo": {
         "frontend.mels": 48, "frontend.hop": 1024, "frontend.log": True, "frontend.segment_overlap": 0.5,
         "training.epochs": 6, "training.batch": 32, "training.checkpoint_epochs": 10, "training.batchnorm_batches": 8,
