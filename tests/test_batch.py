@@ -74,6 +74,7 @@ def test_wrong_arguments_of_a_batch(arguments, message, tmp_path):
     assert status == 2 and message in printed and "Traceback" not in printed
 
 
+@pytest.mark.long
 def test_a_run_with_failures_keeps_what_finished_out_of_old_scores(two, preset, tmp_path, faked):
     """Pump fails in a second call: its scores of the first must not reach the tables, and the status says so."""
     folder, arguments = tmp_path / "run", ("--data", two, "--preset", preset, "--run", tmp_path / "run")
@@ -162,6 +163,7 @@ def test_a_file_of_a_presets_name_is_not_the_preset(root, tmp_path, monkeypatch)
         assert asked.configuration()["preset"] == expected
 
 
+@pytest.mark.long
 def test_any_name_of_a_machine_and_a_folder_is_planned(tmp_path, preset):
     root, folder = make_machines(tmp_path / "data {root} #3", NAMES), tmp_path / "-out {put} 50% 'x'"
     settings = load_settings(str(preset)).model_copy(update={"baselines": False})

@@ -170,16 +170,15 @@ def test_a_setting_reruns_what_reads_it(smoke, tmp_path):
 def test_a_clip_reruns_its_machine_and_a_touched_one_nothing(smoke, tmp_path):
     """A test clip is heard by its own machine and the shared extractor; a copy of the root elsewhere is the same data."""
     data = shutil.copytree(data_folder("", str(smoke[0].parent / "few.yaml")), tmp_path / "another root")
-    assert to_run(smoke[0], data=data) == []
-    found = []
-    for machine in ("gearbox", "fan"):
-        clip = next((data / "dev_data" / "raw" / machine / "test").iterdir())
+    clips = [next((data / "dev_data" / "raw" / machine / "test").iterdir()) for machine in ("gearbox", "fan")]
+    for clip in clips:
         os.utime(clip)
-        assert to_run(smoke[0], data=data) == found
+    assert to_run(smoke[0], data=data) == []
+    for clip, expected in zip(clips, (3, 2 + 2 + 1 + 3 + 1), strict=True):
         sound, rate = soundfile.read(clip)
         soundfile.write(clip, sound[::-1], rate)
         found = to_run(smoke[0], data=data)
-        assert len(found) == (3 if machine == "gearbox" else 2 + 2 + 1 + 3 + 1), found
+        assert len(found) == expected, found
 
 
 def test_scores_behind_a_notebook_that_failed_are_dropped(tmp_path):

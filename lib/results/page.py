@@ -170,7 +170,7 @@ class Measured:
             xlabel="seconds of its notebooks, all machines and seeds",
             ylabel="harmonic mean [%], own rule",
         )
-        axis.margins(x=0.15)
+        axis.margins(x=0.15, y=0.1)
         sns.despine(figure)
         return figure
 

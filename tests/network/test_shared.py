@@ -148,16 +148,14 @@ def test_other_test_clips_give_the_same_model(training, root):
 
 def test_training_lowers_the_loss_and_keeps_its_facts(training):
     longer = SETTINGS.model_copy(
-        update={"shared": SETTINGS.shared.model_copy(update={"steps": 40, "learning_rate": 3e-3})}
+        update={"shared": SETTINGS.shared.model_copy(update={"steps": 16, "learning_rate": 3e-3})}
     )
     given = training(longer)
     trainer = SharedTrainer(given)
     history = trainer.run()
-    assert (
-        history["step"].tolist() == list(range(2, 41, 2))
-        and history["loss"].iloc[-3:].mean() < history["loss"].iloc[:3].mean()
-    )
-    assert history["learning_rate"].max() == pytest.approx(3e-3, rel=0.05)
+    assert history["step"].tolist() == list(range(1, 17))
+    assert history["loss"].iloc[-3:].mean() < history["loss"].iloc[:3].mean()
+    assert history["learning_rate"].max() == pytest.approx(3e-3, rel=0.1)
     trainer.save()
     facts = json.loads((given.folder / "model.json").read_text())
     assert facts["classes"] == given.classes and facts["clips"]["train"] == 15 and facts["threads"] == 1

@@ -269,6 +269,7 @@ def test_the_flows_share_of_the_gradient_is_a_plain_loop(machine, detached):
     assert (found == 0) == detached and any(p.grad.abs().sum() > 0 for p in made.model.flow.parameters())
 
 
+@pytest.mark.long
 def test_the_share_is_written_once_an_epoch_and_moves_nothing(machine, tmp_path):
     settings = changed(joint={"epochs": 2}), changed(joint={"epochs": 2}, flow={"gradient_share": True})
     plain, watched = (

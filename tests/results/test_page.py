@@ -13,9 +13,9 @@ from lib.results import page
 SYSTEMS = ("OE", "OE-Flow", "Spectrum (power)", "Spectrum (flux)")
 
 
-@pytest.fixture
-def measured(tmp_path):
-    run = Run(tmp_path / "mine")
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    run = Run(tmp_path_factory.mktemp("page") / "mine")
     run.tables.mkdir(parents=True)
     evaluated(50, systems=SYSTEMS, seeds=(0, 1)).to_csv(run.tables / "evaluation.csv", index=False)
     rows_of(made(systems=SYSTEMS, seeds=(0, 1)), systems=("OE", "OE-Flow")).to_csv(
