@@ -212,7 +212,7 @@ def test_real_clips_at_smoke_scale(real_root, tmp_path):
     preset.write_text("base: smoke\nsystems: [OE, OE-DFlow]\n")
     status, printed = batch("--preset", preset, "--run", folder, "--data", real_root, "--machines", "ToyCar")
     assert status == 0, printed
-    assert jobs(printed) == 2 + 1 + 3 + 4 + 1  # OE-DFlow for car, mic and spd
+    assert jobs(printed) == 2 + 1 + 3 + 4 + 1 + 3  # OE-DFlow for car, mic and spd; 08, 09 and its 05
     paper, official = (
         pd.read_csv(folder / "tables" / f"table4_all_{rule}.csv").set_index(["system", "whose"])["ToyCar"]
         for rule in ("paper", "official")
