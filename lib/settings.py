@@ -139,26 +139,26 @@ class Inliers(Group):
     calibration_minimum: Annotated[int, Field(ge=2)] = 10  # validation clips
 
 
-class Spectrum(Group):
-    """Beyond the paper: what is heard without any training."""
+class LogMel(Group):
+    """Beyond the paper: the logarithm of the mel power, as Spectrum and Shared hear it."""
 
     window: Annotated[int, Field(ge=16)] = 2048  # samples = 128 ms
     hop: Positive = 512  # samples = 32 ms
     mels: Positive = 64  # bands
     low: Annotated[float, Field(ge=0)] = 50.0  # Hz
     high: Annotated[float, Field(gt=0)] = 7800.0  # Hz
+
+
+class Spectrum(LogMel):
+    """Beyond the paper: what is heard without any training."""
+
     block: Annotated[int, Field(ge=96)] = 128  # frames = 4.1 s, of which modulation is taken
     local_density: Annotated[int, Field(ge=0)] = 4  # K of the references' local density; 0: plain distance
 
 
-class Shared(Group):
+class Shared(LogMel):
     """Beyond the paper: one extractor for all machines of a run."""
 
-    window: Annotated[int, Field(ge=16)] = 2048  # samples = 128 ms
-    hop: Positive = 512  # samples = 32 ms
-    mels: Positive = 64  # bands
-    low: Annotated[float, Field(ge=0)] = 50.0  # Hz
-    high: Annotated[float, Field(gt=0)] = 7800.0  # Hz
     dimensions: Positive = 128  # of the embedding
     centres: Positive = 16  # sub-clusters of a class
     class_clips: Positive = 3  # clips below which a group joins its machine's own class

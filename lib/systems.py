@@ -18,7 +18,7 @@ class System:
         name: as in the paper's tables.
         losses: the terms of `losses.TERMS` in its training loss.
         latent: of the flow: "standard", N(0, 1); "invariant", z_d and z_c (Sec. 3.1); "" without a flow.
-        detectors: families of `inliers.FAMILIES` fitted on the embeddings, and "flow".
+        detectors: families of `detectors.FAMILIES` and `OF_CLIPS` fitted on the embeddings, and "flow".
         inlier_models: the paper's column "Inlier models".
         of_all: whether one training is for all machines of a run.
     """
@@ -87,7 +87,8 @@ FUSIONS = {  # beyond the paper: means of rows, never in Submitted 1–4, and wh
     "Shared + OE": ((SHARED, "OE"), "Shared and OE"),
     "Spectrum + Submitted 1": (("Spectrum", "Submitted 1"), "Spectrum and Submitted 1"),
 }
-EXTRACTORS = SYSTEMS | {
+SPECTRUM_CLIPS = 4  # training clips that Spectrum needs: of two domains a fold leaves two, which have a covariance
+EXTRACTORS = SYSTEMS | {  # every system that trains one
     SHARED: System(SHARED, ("adacos",), "", ("cosine",), "nearest training clip by cosine", of_all=True)
 }
 ROWS_OF = {BASELINE: BASELINES, SPECTRUM: SPECTRA}  # folders whose scores are of several rows

@@ -86,6 +86,9 @@ ALL = set(NOTEBOOKS)  # the tables open the bank and the plan, too
         ("spectrum", "local_density", 0, {SPECTRUM}),
         ("shared", "steps", 9, {SHARED}),
         ("shared", "threads", 3, {SHARED}),
+        ("shared", "low", 60.0, {SHARED, TABLES}),
+        ("shared", "window", 1024, {SHARED}),  # an interval has a low and a high, too, so TABLES errs to the wide side
+        ("spectrum", "high", 7000.0, {SPECTRUM, TABLES}),
         ("data", "sample_rate", 16001, ALL),
         ("", "threads", 2, ALL),
         ("", "team", "mine", {TABLES}),

@@ -17,7 +17,7 @@ from lib.paths import Run
 from lib.recordings.clips import ClipBank
 from lib.recordings.plan import Plan
 from lib.settings import Settings
-from lib.systems import ROWS_OF, SPECTRUM
+from lib.systems import EXTRACTORS, ROWS_OF, SPECTRUM
 
 LEFT_OUT = ("machine", "system", "parameter", "seed", "file", "state", "why")
 MISSING, FAILED, REFUSED, NOT_PLANNED = "missing", "failed", "refused", "left out"  # the column `state`
@@ -131,8 +131,9 @@ def _read(run, path, made, expected):
 def _failure(run, name, made):
     """First line of the error that ended the last run of a notebook behind a file of scores; "" without one."""
     machine, *trained, seed = made
+    row = EXTRACTORS.get(made.system)
     for notebook in score_files.notebooks_of(name, made)[::-1]:
-        of_all = notebook.startswith("09")
+        of_all = row is not None and row.of_all and notebook == row.notebook
         which = (*trained, f"seed{seed}") if made.system != SPECTRUM else None
         executed: Path = run.notebook(notebook, None if of_all else machine, which)
         try:

@@ -70,12 +70,12 @@ class Nearest:
 
     def score(self, clips: Embeddings) -> dict[str, np.ndarray]:
         """{name of the variant: (clips,)}; a k beyond the number of reference clips is left out."""
-        count = len(self.references.clips)
-        return {name: self._score(clips, v) for name, v in self.variants.items() if v.neighbours <= count}
+        chosen = {name: v for name, v in self.variants.items() if v.neighbours <= len(self.references.clips)}
+        poolings = {variant.pooling for variant in chosen.values()}
+        points = {pooling: (_points(clips, pooling)[0], *_points(self.references, pooling)) for pooling in poolings}
+        return {name: self._score(clips, variant, *points[variant.pooling]) for name, variant in chosen.items()}
 
-    def _score(self, clips, variant):
-        queries, _, _ = _points(clips, variant.pooling)
-        references, clip, domain = _points(self.references, variant.pooling)
+    def _score(self, clips, variant, queries, references, clip, domain):
         if variant.multiplied:
             references, clip, domain = multiply_targets(references, clip, domain)
         score = _compare(queries, references, clip, domain if variant.apart else np.full(len(clip), ""), variant)

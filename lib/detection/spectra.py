@@ -11,9 +11,7 @@ import pandas as pd
 from lib.detection.density import whitened_score
 from lib.detection.scoring import folds_of, reference_part, standardize
 from lib.settings import Inliers
-from lib.systems import ALL, SPECTRA
-
-FEWEST = 4  # training clips: of two domains a fold leaves two, whose covariance can be taken
+from lib.systems import ALL, SPECTRA, SPECTRUM_CLIPS
 
 
 def spectrum_scores(
@@ -34,8 +32,8 @@ def spectrum_scores(
     if not (clips["split"] == "test").any():
         raise ValueError("no usable test clips to score; see problems.csv of 01_data_audit")
     training = (clips["split"] == "train").to_numpy()
-    if training.sum() < FEWEST:
-        raise ValueError(f"{training.sum()} usable training clips to compare with, at least {FEWEST} needed")
+    if training.sum() < SPECTRUM_CLIPS:
+        raise ValueError(f"{training.sum()} usable training clips to compare with, at least {SPECTRUM_CLIPS} needed")
     table = clips[["stem", "domain", "label"]].rename(columns={"stem": "clip"})
     table = table.assign(fit_set="", aggregator="plain", part=clips["split"].replace("train", "calibration"))
     tables = []

@@ -5,7 +5,6 @@ Paper: Sec. 4.2 (128 ms window, 16 ms hop, 224 mel bands in 50–7800 Hz, 5.0 s)
 
 from dataclasses import dataclass
 
-import librosa
 import numpy as np
 import pandas as pd
 import torch
@@ -14,11 +13,11 @@ from scipy.signal import butter, buttord, sosfiltfilt
 from torch import nn
 from torch.nn.functional import pad
 
+from lib.network.mel import QUIETEST, mel_bands
 from lib.recordings.decoding import FULL_SCALE
 from lib.recordings.machine import SILENCE
 from lib.settings import Frontend
 
-QUIETEST = 1e-8  # floor of a mel value before its logarithm
 CHUNK = 4  # segments whose spectra fit a CPU core's cache; a whole batch at once takes 3 × as long
 
 
@@ -142,16 +141,8 @@ class MelSpectrogram(nn.Module):
         self.size, self.hop, self.power, self.log = frontend.window, frontend.hop, frontend.power, frontend.log
         window = torch.hann_window(self.size, dtype=torch.float64)
         self.register_buffer("window", (window / window.square().sum().sqrt()).float(), persistent=False)
-        bands = librosa.filters.mel(
-            sr=sample_rate,
-            n_fft=self.size,
-            n_mels=frontend.mels,
-            fmin=frontend.low,
-            fmax=frontend.high,
-            htk=True,
-            norm=None,
-        )
-        self.register_buffer("bands", torch.from_numpy(bands.T.copy()), persistent=False)  # (bins, mels)
+        bands = mel_bands(frontend.window, frontend.mels, frontend.low, frontend.high, sample_rate)
+        self.register_buffer("bands", torch.from_numpy(bands.copy()), persistent=False)  # (bins, mels)
 
     def frames(self, samples: int) -> int:
         """Frames of a segment: 1 + ⌊samples / hop⌋."""

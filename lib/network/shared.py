@@ -23,7 +23,8 @@ from lib.network.batch import Batch
 from lib.network.device import pick_precision, prepare, versions
 from lib.network.experiment import Experiment
 from lib.network.extractor import DIMENSIONS, Extractor, Outputs, map_size
-from lib.network.frontend import QUIETEST, Cuts, MelSpectrogram
+from lib.network.frontend import Cuts, MelSpectrogram
+from lib.network.mel import QUIETEST
 from lib.paths import whole_file, write_text
 from lib.progress import progress
 from lib.recordings.classes import of_all_machines
@@ -112,10 +113,8 @@ class SharedTraining(Experiment):
     def mel(self) -> MelSpectrogram:
         """The front end on the device: mel power in HTK bands, whose logarithm the model takes."""
         frontend, shared = self.settings.frontend, self.settings.shared
-        own = {name: getattr(shared, name) for name in ("window", "hop", "mels", "low", "high")} | {
-            "power": 2,
-            "log": False,
-        }
+        own = {"window": shared.window, "hop": shared.hop, "mels": shared.mels, "low": shared.low, "high": shared.high}
+        frontend = frontend.model_copy(update=own | {"power": 2, "log": False})
         return MelSpectrogram(frontend.model_copy(update=own), self.bank.sample_rate).to(self.device)
 
     @cached_property

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 from scipy.fft import rfft
 
+from lib.network.mel import QUIETEST, mel_bands
 from lib.progress import progress
 from lib.recordings.clips import ClipBank
 from lib.recordings.decoding import FULL_SCALE
 from lib.settings import Spectrum
 
-QUIETEST = 1e-8  # added to a mel power, full scale = 1
 STILL = 1e-6  # added to a modulation power
 STEADY = 1e-3  # added to a change between frames
 OCTAVES = ((1, 3), (3, 6), (6, 12), (12, 24), (24, 48))  # bins of a block's spectrum; of 128 frames 0.24–11.7 Hz
@@ -49,16 +49,9 @@ def log_mel(sound: np.ndarray, spectrum: Spectrum, sample_rate: int) -> np.ndarr
 def _filters(spectrum, sample_rate):
     """(window,) Hann of power 1, and the (bins, mels) bands."""
     window = librosa.filters.get_window("hann", spectrum.window)
-    bands = librosa.filters.mel(
-        sr=sample_rate,
-        n_fft=spectrum.window,
-        n_mels=spectrum.mels,
-        fmin=spectrum.low,
-        fmax=spectrum.high,
-        htk=True,
-        norm=None,
+    return (window / np.sqrt(np.square(window).sum())).astype(np.float32), mel_bands(
+        spectrum.window, spectrum.mels, spectrum.low, spectrum.high, sample_rate
     )
-    return (window / np.sqrt(np.square(window).sum())).astype(np.float32), bands.T
 
 
 def centres(spectrum: Spectrum) -> np.ndarray:

@@ -14,9 +14,8 @@ from lib.recordings.classes import of_all_machines
 from lib.recordings.clips import ClipBank
 from lib.recordings.dcase import validation_mask
 from lib.settings import Settings
-from lib.systems import ALL, BASELINE, SHARED, SPECTRUM, SYSTEMS, System, Trained, find_system
+from lib.systems import ALL, BASELINE, SHARED, SPECTRUM, SPECTRUM_CLIPS, SYSTEMS, System, Trained, find_system
 
-SPECTRUM_CLIPS = 4  # that Spectrum compares with, as `spectra.FEWEST`
 SOURCE_CLIPS = 2  # that a system needs in its training part, as `machine.MachineClips`
 
 
@@ -77,7 +76,8 @@ class Plan:
         """
         machines = _known(bank, machines)
         systems = [find_system(name) for name in settings.systems]
-        left_out = [row for machine in machines for row in _left_out(bank, machine, systems, settings)]
+        classes = of_all_machines(bank, settings)["class"].nunique() if SHARED in settings.beyond else 0
+        left_out = [row for machine in machines for row in _left_out(bank, machine, systems, settings, classes)]
         lost = {(row.machine, row.system) for row in left_out}
         able = [machine for machine in machines if (machine, "") not in lost]
         trainings = [
@@ -167,7 +167,7 @@ def _known(bank, asked):
     return tuple(dict.fromkeys(asked)) or tuple(targets)
 
 
-def _left_out(bank, machine, systems, settings):
+def _left_out(bank, machine, systems, settings, classes):
     """`LeftOut` rows of one machine."""
     for split, use in (("train", "train on"), ("test", "score")):
         if why := _no_clips(bank, machine, split, use):
@@ -178,7 +178,7 @@ def _left_out(bank, machine, systems, settings):
     if SPECTRUM in settings.beyond and len(training) < SPECTRUM_CLIPS:
         why = f"{len(training)} training clips to compare with, at least {SPECTRUM_CLIPS} needed; record more"
         found.append(LeftOut(machine, SPECTRUM, why))
-    if SHARED in settings.beyond and (why := _nothing_shared(bank, training, settings)):
+    if SHARED in settings.beyond and (why := _nothing_shared(training, classes)):
         found.append(LeftOut(machine, SHARED, why))
     common = _no_outlier_exposure(bank, machine) or _too_few(bank, machine, settings)
     for system in systems:
@@ -187,11 +187,11 @@ def _left_out(bank, machine, systems, settings):
     return found
 
 
-def _nothing_shared(bank, training, settings):
+def _nothing_shared(training, classes):
     """Whether the shared extractor has less than two classes, or the machine less than two folds of references."""
     if len(training) < 2:
         return "1 training clip to compare with, at least 2 needed; record more"
-    if of_all_machines(bank, settings)["class"].nunique() > 1:
+    if classes > 1:
         return ""
     return "all training clips are of one machine, domain and attribute: nothing to tell apart; put others beside it"
 

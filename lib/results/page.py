@@ -19,11 +19,12 @@ import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from lib.detection.score_files import NOTEBOOKS
 from lib.paths import PROJECT, Run, readable, whole_file, write_text
 from lib.recordings.dcase import paper_order
 from lib.results.plots import PAGE, score_distributions
 from lib.results.plots_tables import mark_of
-from lib.systems import BASELINES, ENSEMBLES, EXTRACTORS
+from lib.systems import BASELINE, BASELINES, ENSEMBLES, EXTRACTORS, SPECTRUM
 
 DOCS = PROJECT / "docs"
 COLUMNS = 3  # machines that have columns of their own
@@ -125,7 +126,7 @@ class Measured:
             if member in EXTRACTORS:
                 keys |= {(EXTRACTORS[member].notebook[:2], member), ("05", member)}
             else:
-                keys.add(("02" if member in BASELINES else "08", ""))
+                keys.add((NOTEBOOKS[BASELINE if member in BASELINES else SPECTRUM][0][:2], ""))
         return sum(self.seconds.get(key, 0) for key in keys)
 
     def cell(self, row: str, rule: str, machine: str) -> str:
