@@ -159,6 +159,9 @@ class Spectrum(LogMel):
 class Shared(LogMel):
     """Beyond the paper: one extractor for all machines of a run."""
 
+    more_windows: Annotated[tuple[Annotated[int, Field(ge=16)], ...], LIST] = ()  # samples; more channels, side by side
+    tells: Annotated[tuple[Literal["attributes", "domain"], ...], LIST] = ("attributes", "domain")  # beside the machine
+    unheard: Names = ()  # machines that it is not trained on, and embeds all the same
     dimensions: Positive = 128  # of the embedding
     centres: Positive = 16  # sub-clusters of a class
     class_clips: Positive = 3  # clips below which a group joins its machine's own class
@@ -167,6 +170,7 @@ class Shared(LogMel):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3  # peak of OneCycleLR
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2  # of AdamW
     mixup: Annotated[float, Field(ge=0, le=1)] = 0.5  # probability that a batch is mixed
+    shift: Flag = True  # clips in a circle before they are cut
     precision: Literal["auto", "bf16", "fp32"] = "auto"  # auto: bf16 where the hardware has it
     threads: Positive = 2  # CPU threads of its training, in place of `threads`
 

@@ -25,11 +25,11 @@ def map_size(mels: int, frames: int) -> tuple[int, int]:
 
 
 class Extractor(nn.Module):
-    """f_FE: (n, 1, mels, frames) → the map (n, 512, height, width)."""
+    """f_FE: (n, channels, mels, frames) → the map (n, 512, height, width)."""
 
-    def __init__(self, pretrained: bool = False):
+    def __init__(self, pretrained: bool = False, channels: int = 1):
         super().__init__()
-        self.network = timm.create_model("resnet18", pretrained=pretrained, in_chans=1, num_classes=0)
+        self.network = timm.create_model("resnet18", pretrained=pretrained, in_chans=channels, num_classes=0)
 
     def forward(self, mel: torch.Tensor) -> torch.Tensor:
         return self.network.forward_features(mel)

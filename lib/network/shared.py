@@ -57,13 +57,14 @@ class SharedModel(nn.Module):
     def __init__(self, classes: int, shared: Shared):
         """`shared` is `settings.Shared`."""
         super().__init__()
-        self.norm, self.extractor = nn.BatchNorm2d(1), Extractor()
+        channels = 1 + len(shared.more_windows)
+        self.norm, self.extractor = nn.BatchNorm2d(channels), Extractor(channels=channels)
         self.head = nn.Linear(DIMENSIONS, shared.dimensions, bias=False)
         self.centres = nn.Parameter(nn.init.xavier_uniform_(torch.empty(classes * shared.centres, shared.dimensions)))
         self.classes, self.flow = classes, None
 
     def forward(self, mel: torch.Tensor) -> Outputs:
-        """(n, 1, mels, frames) → `Outputs` whose embedding is (n, dimensions) float32."""
+        """(n, windows, mels, frames) → `Outputs` whose embedding is (n, dimensions) float32."""
         feature_map = self.extractor(self.norm(self.loudness(mel)))
         pooled = Extractor.embed(feature_map)
         with torch.autocast(mel.device.type, enabled=False):
@@ -79,6 +80,22 @@ class SharedModel(nn.Module):
         with torch.autocast(embedding.device.type, enabled=False):
             found = linear(normalize(embedding), normalize(self.centres))
         return found.unflatten(1, (self.classes, -1))
+
+
+class SideBySide(nn.Module):
+    """Mel spectrograms by several windows, at the same bands and frames, as channels."""
+
+    def __init__(self, spectrograms: list[MelSpectrogram]):
+        super().__init__()
+        self.spectrograms = nn.ModuleList(spectrograms)
+
+    def frames(self, samples: int) -> int:
+        """As `MelSpectrogram.frames`."""
+        return self.spectrograms[0].frames(samples)
+
+    def forward(self, waves: torch.Tensor) -> torch.Tensor:
+        """(n, samples) → (n, windows, mels, frames) float32."""
+        return torch.cat([mel(waves) for mel in self.spectrograms], dim=1)
 
 
 @dataclass(frozen=True)
@@ -110,12 +127,14 @@ class SharedTraining(Experiment):
         return f"{self.system}_seed{self.seed}_"
 
     @cached_property
-    def mel(self) -> MelSpectrogram:
+    def mel(self) -> SideBySide:
         """The front end on the device: mel power in HTK bands, whose logarithm the model takes."""
         frontend, shared = self.settings.frontend, self.settings.shared
-        own = {"window": shared.window, "hop": shared.hop, "mels": shared.mels, "low": shared.low, "high": shared.high}
+        own = {"hop": shared.hop, "mels": shared.mels, "low": shared.low, "high": shared.high}
         frontend = frontend.model_copy(update=own | {"power": 2, "log": False})
-        return MelSpectrogram(frontend.model_copy(update=own), self.bank.sample_rate).to(self.device)
+        windows = (shared.window, *shared.more_windows)
+        each = [MelSpectrogram(frontend.model_copy(update={"window": w}), self.bank.sample_rate) for w in windows]
+        return SideBySide(each).to(self.device)
 
     @cached_property
     def clips(self) -> pd.DataFrame:
@@ -134,13 +153,13 @@ class SharedTraining(Experiment):
 class SharedBatches:
     """Draws batches of training clips of all machines; `draw` gives one after the other.
 
-    A clip is shifted in a circle and cut, by one offset. With probability `mixup` a batch is mixed as a whole, λ ~
-    U(0, 1) a clip, a random partner each, targets alike.
+    A clip is shifted in a circle and cut, by one offset; without `shift` no segment goes over its end. With
+    probability `mixup` a batch is mixed as a whole, λ ~ U(0, 1) a clip, a random partner each, targets alike.
     """
 
-    def __init__(self, rows: pd.DataFrame, shared: Shared, seed: int, device: torch.device | str = "cpu"):
-        """`rows` of the index with `category`; `seed` of the generator."""
-        self.rows, self.shared, self.device = rows, shared, device
+    def __init__(self, rows: pd.DataFrame, shared: Shared, segment: int, seed: int, device: torch.device | str = "cpu"):
+        """`rows` of the index with `category`; `segment` in samples; `seed` of the generator."""
+        self.rows, self.shared, self.segment, self.device = rows, shared, segment, device
         self.generator, self._queue = np.random.default_rng(seed), np.empty(0, np.int64)
 
     def draw(self) -> Batch:
@@ -150,7 +169,8 @@ class SharedBatches:
             self._queue = np.concatenate([self._queue, rng.permutation(len(self.rows))])
         chosen, self._queue = self._queue[:n], self._queue[n:]
         rows = self.rows.iloc[chosen]
-        offset = (rng.random(n) * rows["length"]).astype(np.int64)
+        places = rows["length"] if self.shared.shift else (rows["length"] - self.segment).clip(lower=0) + 1
+        offset = (rng.random(n) * places).astype(np.int64)
         lam = rng.random(n) if rng.random() < self.shared.mixup else np.ones(n)
         cuts, partner = Cuts.of(rows, offset, self.device), rng.permutation(n)
         return Batch(
@@ -171,9 +191,9 @@ class SharedTrainer:
 
     def __init__(self, training: SharedTraining):
         self.given, self.shared, self.device = training, training.settings.shared, training.device
-        self.batches = SharedBatches(
-            training.clips[training.clips["part"] == "train"], self.shared, training.seed, self.device
-        )
+        self.segment, self.mel = training.settings.segment_samples, training.mel
+        heard = training.clips[training.clips["category"] >= 0]
+        self.batches = SharedBatches(heard, self.shared, self.segment, training.seed, self.device)
         count = len(training.classes)
         if count < 2:
             raise ValueError(
@@ -181,7 +201,6 @@ class SharedTrainer:
                 "another machine beside it, or name attributes"
             )
         self.model = SharedModel(count, self.shared).to(self.device, memory_format=torch.channels_last)
-        self.segment, self.mel = training.settings.segment_samples, training.mel
         size = map_size(self.shared.mels, self.mel.frames(self.segment))
         self.precision = pick_precision(self.shared.precision, self.device, size)
         self.scale = adacos_scale(count * self.shared.centres)

@@ -84,7 +84,7 @@ def rows(n=10, length=1000):
 
 
 def test_batches_run_through_permutations_shift_in_a_circle_and_mix_half_of_the_time():
-    batches = SharedBatches(rows(), Shared(batch=5), seed=0)
+    batches = SharedBatches(rows(), Shared(batch=5), 50, seed=0)
     drawn = [batches.draw() for _ in range(400)]
     for one, two in zip(drawn[::2], drawn[1::2], strict=True):
         assert sorted([*one.clip, *two.clip]) == list(range(10))
@@ -102,10 +102,10 @@ def test_batches_run_through_permutations_shift_in_a_circle_and_mix_half_of_the_
 
 
 def test_the_same_seed_draws_the_same_and_no_mixup_is_none():
-    one, two, other = (SharedBatches(rows(), Shared(batch=5), seed=s).draw() for s in (0, 0, 1))
+    one, two, other = (SharedBatches(rows(), Shared(batch=5), 50, seed=s).draw() for s in (0, 0, 1))
     assert (one.clip == two.clip).all() and (one.cuts.offset == two.cuts.offset).all()
     assert not (one.cuts.offset == other.cuts.offset).all()
-    plain = SharedBatches(rows(), Shared(batch=5, mixup=0.0), seed=0)
+    plain = SharedBatches(rows(), Shared(batch=5, mixup=0.0), 50, seed=0)
     assert not any(plain.draw().mixed for _ in range(20))
 
 
