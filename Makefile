@@ -1,4 +1,4 @@
-# make demo | test | test-all | lint | lab | run | paper | results | bench          every target sets $(VENV) up by itself
+# make demo | test | test-all | lint | lab | run | paper | results | study | bench          every target sets $(VENV) up by itself
 PYTHON ?= python3
 PRESET ?= quick
 SEEDS ?= 0
@@ -8,7 +8,7 @@ LAB ?=
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint lab run paper results bench
+.PHONY: demo test test-all lint lab run paper results study bench
 export PYTHONPATH := $(CURDIR)
 export JUPYTER_PREFER_ENV_PATH := 1
 unexport PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
@@ -39,6 +39,9 @@ lab: $(VENV)/ready
 
 results: $(VENV)/ready
 	$(BIN)/python -m lib.results.page $(or $(RUNS),outputs/demo)
+
+study: $(VENV)/ready
+	$(BIN)/python -m lib.study --data="$(DATA)" --machines="$(MACHINES)" --seeds="$(or $(filter-out 0,$(SEEDS)),0 1 2 3)"
 
 bench: $(VENV)/ready
 	$(BIN)/python workflow/bench.py

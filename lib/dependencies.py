@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from lib.paths import NOTEBOOKS, PROJECT
+from lib.paths import NOTEBOOKS, PROJECT, readable
 from lib.settings import Joint, Settings
 
 LIBRARY = PROJECT / "lib"
@@ -93,7 +93,14 @@ def provenance(notebook: str, settings: Settings, flow: bool = True) -> dict:
     for name in settings_read(notebook, flow):
         group, _, field = name.partition(".")
         read[name] = values[group][field] if field else values[group]
+    if read.get("encoder"):  # a file, which counts by its content
+        read["encoder"] = _digest(Path(read["encoder"]))
     return {"notebook": notebook, "code": code(notebook), "settings": read}
+
+
+def _digest(path):
+    with readable(path, "name another encoder"), open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _source(path):

@@ -103,7 +103,7 @@ class Graph:
         if notebook == NOTEBOOKS[SPECTRUM][0]:
             return [(machine, SPECTRUM, ALL, "seed0")]
         if which and not machine:  # trained for all machines
-            return [(made.machine, *which) for made in self.plan.shared]
+            return [(made.machine, *which) for made in self.plan.shared if made.system == which[0]]
         return [(machine, *which)] if which else []
 
     def configuration(self, finished: bool = False) -> dict:

@@ -58,9 +58,11 @@ def read_preset(path: Path, seen: tuple = ()) -> tuple[dict, dict]:
         nested values; {(key, key …): "file, line n"}.
 
     Raises:
-        ValueError: no YAML, an equal key, no such base; the message names file and line.
+        ValueError: no YAML, an equal key, no such base or encoder; the message names file and line.
     """
     values, places = _mapping(path)
+    if isinstance(file := values.get("encoder"), str) and file:
+        values["encoder"] = _file_beside(path, file, places[("encoder",)])
     if "base" not in values:
         return values, places
     base, place = values.pop("base"), places[("base",)]
@@ -74,6 +76,13 @@ def read_preset(path: Path, seen: tuple = ()) -> tuple[dict, dict]:
         raise ValueError(f"{place}: its base {base!r} leads back to itself")
     below, places_below = read_preset(start, (*seen, path))
     return _merge(below, values), places_below | places
+
+
+def _file_beside(path, file, place):
+    found = (path.parent / Path(file).expanduser()).resolve()
+    if not found.is_file():
+        raise ValueError(f"{place}: encoder: there is no file {found}; name one relative to {path.parent}")
+    return str(found)
 
 
 def _mapping(path):

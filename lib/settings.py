@@ -201,6 +201,8 @@ class Settings(Group):
     baselines: Flag = True  # whether the autoencoder is run, too
     beyond: Names = BEYOND  # what is run beyond the paper: Spectrum, Shared
     team: Annotated[str, Field(pattern=r"^[\w-]+$")] = "oe_flow"  # folder of the submission files
+    encoder: str = ""  # file of TorchScript or ONNX, (clips, samples) → (clips, d) or (clips, frames, d): row Encoder
+    encoder_rate: Positive = 16000  # Hz, at which it hears
     threads: Positive = 1  # CPU threads of a notebook, on which sums of floats and so its numbers depend
     data: Data = Data()
     frontend: Frontend = Frontend()
@@ -231,7 +233,7 @@ class Settings(Group):
         for name in self.systems:
             if name not in SYSTEMS:
                 raise ValueError(f"unknown system {name!r}; known: {', '.join(SYSTEMS)}")
-        if not (self.systems or self.baselines or self.beyond):
+        if not (self.systems or self.baselines or self.beyond or self.encoder):
             raise ValueError("nothing to run: systems and beyond are empty, baselines is false")
         if unknown := sorted(set(self.beyond) - set(BEYOND)):
             raise ValueError(f"unknown system {unknown[0]!r} in beyond; known: {', '.join(BEYOND)}")

@@ -20,7 +20,7 @@ class System:
         latent: of the flow: "standard", N(0, 1); "invariant", z_d and z_c (Sec. 3.1); "" without a flow.
         detectors: families of `detectors.FAMILIES` and `OF_CLIPS` fitted on the embeddings, and "flow".
         inlier_models: the paper's column "Inlier models".
-        of_all: whether one training is for all machines of a run.
+        of_all: whether one training, or none, is for all machines of a run.
     """
 
     name: str
@@ -39,7 +39,7 @@ class System:
     def notebook(self) -> str:
         """The notebook that trains it."""
         if self.of_all:
-            return "09_shared_extractor"
+            return "09_shared_extractor" if self.losses else "10_frozen_encoder"
         return "04_joint_flow_training" if self.latent else "03_oe_training"
 
     @property
@@ -78,7 +78,7 @@ SUBMITTED = {  # the paper's ensembles of systems, and its words for them
     "Submitted 3": (("OE", "OE-Flow", "OE-DFlow"), "OE, OE-Flow, and OE-DFlow"),
     "Submitted 4": (("OE", "OE-Flow", "OE-DFlow", "SerialOE-DFlow"), "Our methods except for SerialOE-Flow"),
 }
-SPECTRUM, SHARED = "Spectrum", "Shared"  # beyond the paper; folders in a run
+SPECTRUM, SHARED, ENCODER = "Spectrum", "Shared", "Encoder"  # beyond the paper; folders in a run
 BEYOND = (SPECTRUM, SHARED)
 SPECTRA = tuple(f"Spectrum ({view})" for view in ("level", "modulation", "both", "power", "flux"))
 FUSIONS = {  # beyond the paper: means of rows, never in Submitted 1–4, and what they are
@@ -88,12 +88,21 @@ FUSIONS = {  # beyond the paper: means of rows, never in Submitted 1–4, and wh
     "Spectrum + Submitted 1": (("Spectrum", "Submitted 1"), "Spectrum and Submitted 1"),
 }
 SPECTRUM_CLIPS = 4  # training clips that Spectrum needs: of two domains a fold leaves two, which have a covariance
-EXTRACTORS = SYSTEMS | {  # every system that trains one
-    SHARED: System(SHARED, ("adacos",), "", ("cosine",), "nearest training clip by cosine", of_all=True)
+EXTRACTORS = SYSTEMS | {  # every system that has one
+    SHARED: System(SHARED, ("adacos",), "", ("cosine",), "nearest training clip by cosine", of_all=True),
+    ENCODER: System(ENCODER, (), "", ("GMM", "KNN", "cosine"), "GMM, KNN, and nearest by cosine", of_all=True),
 }
 ROWS_OF = {BASELINE: BASELINES, SPECTRUM: SPECTRA}  # folders whose scores are of several rows
 ENSEMBLES = SUBMITTED | FUSIONS
-ROWS = (*BASELINES, *SYSTEMS, *SUBMITTED, *SPECTRA, SHARED, *FUSIONS)  # of the tables, the paper's in its order
+ROWS = (
+    *BASELINES,
+    *SYSTEMS,
+    *SUBMITTED,
+    *SPECTRA,
+    SHARED,
+    ENCODER,
+    *FUSIONS,
+)  # of the tables, the paper's in its order
 
 
 def find_system(name: str, notebook: str | None = None) -> System:

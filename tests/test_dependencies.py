@@ -10,8 +10,10 @@ from lib import dependencies, paths
 from lib.settings import Settings
 
 NOTEBOOKS = sorted(path.stem for path in paths.NOTEBOOKS.glob("*.ipynb"))
-AUDIT, BASELINE, OE, JOINT, FITTING, TABLES, SPECTRUM, SHARED = NOTEBOOKS
-FLOWS = dict.fromkeys((BASELINE, OE, AUDIT, TABLES, SPECTRUM, SHARED), False)  # the others may train or score a flow
+AUDIT, BASELINE, OE, JOINT, FITTING, TABLES, SPECTRUM, SHARED, ENCODER = NOTEBOOKS
+FLOWS = dict.fromkeys(
+    (BASELINE, OE, AUDIT, TABLES, SPECTRUM, SHARED, ENCODER), False
+)  # the others may train or score a flow
 
 
 def named(notebook):
@@ -66,7 +68,7 @@ ALL = set(NOTEBOOKS)  # the tables open the bank and the plan, too
     [
         ("inliers", "knn_neighbours", (1,), {FITTING, TABLES}),  # the plan asks whether a machine has enough clips
         ("inliers", "gmm_reg_covar", 0.5, {FITTING}),
-        ("inliers", "fit_on", "all", {BASELINE, JOINT, FITTING, TABLES, SPECTRUM, SHARED}),
+        ("inliers", "fit_on", "all", {BASELINE, JOINT, FITTING, TABLES, SPECTRUM, SHARED, ENCODER}),
         ("training", "epochs", 3, {OE, JOINT}),
         ("training", "precision", "fp32", {OE, JOINT, SHARED}),
         ("joint", "epochs", 3, {JOINT}),
@@ -75,23 +77,25 @@ ALL = set(NOTEBOOKS)  # the tables open the bank and the plan, too
         ("flow", "centre", True, {JOINT}),
         ("autoencoder", "epochs", 3, {BASELINE}),
         ("autoencoder", "hidden", 3, {BASELINE}),
-        ("frontend", "mels", 64, {OE, JOINT, SHARED}),
-        ("frontend", "standardize", "clip", {OE, JOINT, SHARED}),
-        ("frontend", "segment_seconds", 4.0, {OE, JOINT, TABLES, SHARED}),
-        ("extractor", "machine_head", "norm", {OE, JOINT, SHARED}),
+        ("frontend", "mels", 64, {OE, JOINT, SHARED, ENCODER}),
+        ("frontend", "standardize", "clip", {OE, JOINT, SHARED, ENCODER}),
+        ("frontend", "segment_seconds", 4.0, {OE, JOINT, TABLES, SHARED, ENCODER}),
+        ("extractor", "machine_head", "norm", {OE, JOINT, SHARED, ENCODER}),
         ("evaluation", "bootstrap", 10, {TABLES}),
-        ("evaluation", "highpass", (3000.0, 2500.0), {OE, JOINT, SHARED}),
+        ("evaluation", "highpass", (3000.0, 2500.0), {OE, JOINT, SHARED, ENCODER}),
         ("evaluation", "weighted_machines", ("fan",), {JOINT, FITTING, TABLES}),
         ("evaluation", "max_fpr", 0.2, {BASELINE, JOINT, FITTING, TABLES, SPECTRUM}),
         ("spectrum", "local_density", 0, {SPECTRUM}),
         ("shared", "steps", 9, {SHARED}),
         ("shared", "threads", 3, {SHARED}),
         ("shared", "low", 60.0, {SHARED, TABLES}),
-        ("shared", "window", 1024, {SHARED}),  # an interval has a low and a high, too, so TABLES errs to the wide side
+        ("shared", "window", 1024, {SHARED, ENCODER}),  # an interval has a low and a high, too, so TABLES errs to the wide side
         ("spectrum", "high", 7000.0, {SPECTRUM, TABLES}),
         ("data", "sample_rate", 16001, ALL),
         ("", "threads", 2, ALL),
         ("", "team", "mine", {TABLES}),
+        ("", "encoder_rate", 48000, {ENCODER}),
+        ("shared", "unheard", ("fan",), {SHARED, ENCODER, TABLES}),
         ("demo", "source_clips", 3, set()),  # the data's fingerprint says what it is
     ],
 )  # fmt: skip
@@ -133,6 +137,7 @@ def codes():
         ("recordings/audit.py", {AUDIT}),
         ("network/spectrum.py", {SPECTRUM}),
         ("network/shared.py", {SHARED}),
+        ("network/encoder.py", {ENCODER}),
         ("results/plots_flow.py", {JOINT}),
         ("results/submission.py", {TABLES}),
         ("results/paper_tables.csv", {TABLES}),

@@ -182,14 +182,15 @@ def test_a_clip_reruns_its_machine_and_a_touched_one_nothing(smoke, tmp_path):
 
 
 def test_scores_behind_a_notebook_that_failed_are_dropped(tmp_path):
-    """Spectrum's belong to no seed, the shared extractor's to every machine."""
-    shared = [Trained(machine, "Shared", "all", 0) for machine in ("fan", "pump")]
+    """Spectrum's belong to no seed, the shared extractor's and the encoder's to every machine."""
+    shared = [Trained(*made, "all", 0) for made in (("fan", "Shared"), ("pump", "Shared"), ("fan", "Encoder"))]
     plan = Plan(("fan", "pump"), (0,), (), (), spectra=(Trained("fan", "Spectrum", "all", 0),), shared=tuple(shared))
     run = Run(tmp_path)
     paths = list(plan.score_files(run))
     for failed, left in (
-        (("08_spectrum_reference", "fan"), 2),
-        (("09_shared_extractor", "", "Shared", "all", "seed0"), 1),
+        (("08_spectrum_reference", "fan"), 3),
+        (("09_shared_extractor", "", "Shared", "all", "seed0"), 2),
+        (("10_frozen_encoder", "", "Encoder", "all", "seed0"), 3),
     ):
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -104,6 +104,18 @@ def test_a_chain_of_bases_is_read_from_where_each_file_lies(tmp_path, monkeypatc
     assert load_settings(tmp_path / "home.yaml") == settings
 
 
+def test_an_encoder_is_a_file_beside_the_preset_that_names_it(tmp_path, monkeypatch):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "mine.onnx").touch()
+    written(tmp_path / "sub", "encoder: mine.onnx", "low.yaml")
+    written(tmp_path, "base: sub/low.yaml\nthreads: 2", "top.yaml")
+    assert load_settings(tmp_path / "top.yaml").encoder == str(tmp_path / "sub" / "mine.onnx")
+    for text, line in (("encoder: mine.onnx", 1), ("threads: 2\nencoder: sub", 2)):
+        with pytest.raises(ValueError, match=rf"line {line}: encoder: there is no file .*{tmp_path.name}"):
+            load_settings(written(tmp_path, text))
+    assert load_settings(written(tmp_path, 'encoder: ""')).encoder == ""
+
+
 def test_a_wrong_value_of_a_base_is_found_in_the_base(tmp_path):
     written(tmp_path, "team: a\ntraining:\n  epochs: -5\n  batch: 8", "low.yaml")
     top = written(tmp_path, "base: low.yaml\ntraining: {learning_rate: 0}", "top.yaml")

@@ -62,8 +62,8 @@ class Embeddings:
         """Read what `save` wrote; ValueError, naming the notebook that makes it, when it is missing."""
         if not path.exists():
             raise ValueError(
-                f"{path}: not there; run the training notebook (03_oe_training, 04_joint_flow_training or "
-                "09_shared_extractor) first"
+                f"{path}: not there; run the training notebook (03_oe_training, 04_joint_flow_training, "
+                "09_shared_extractor or 10_frozen_encoder) first"
             )
         with readable(path, "delete it and run the training notebook again"), np.load(path) as stored:
             clips = pd.DataFrame({field: stored[field].astype(object) for field in CLIP_FIELDS})

@@ -15,7 +15,7 @@ from lib import dependencies, paths
 from lib.demo.data import make_demo_data
 from lib.recordings.clips import ClipBank
 from lib.settings import Settings, load_settings
-from lib.systems import ALL, EXTRACTORS, SYSTEMS
+from lib.systems import ALL, EXTRACTORS, SYSTEMS, find_system
 
 if TYPE_CHECKING:
     import torch
@@ -129,3 +129,26 @@ class Experiment:
         data = {"root": dataset.root.name, "fingerprint": self.bank.fingerprint, "synthetic": dataset.synthetic}
         settings = self.settings.model_dump(mode="json")
         return self.names | {"preset": self.preset, "data": data, "settings": settings, "made": self.provenance()}
+
+
+@dataclass(frozen=True)
+class OfAllMachines(Experiment):
+    """The work of a system that serves all machines of a run. Its machine is "", all of them."""
+
+    @classmethod
+    def open(cls, notebook: str, preset: str, data_root: str = "", run_dir: str = "", **which) -> "OfAllMachines":
+        """As `Experiment.open`; ValueError, too, for a system that another notebook trains."""
+        find_system(which["system"], notebook)
+        return super().open(notebook, "", preset, data_root, run_dir, **which)
+
+    @property
+    def folder(self) -> Path:
+        return self.run.common(self.system, self.seed)
+
+    def embeddings(self, machine: str) -> Path:
+        """File of one machine's embeddings."""
+        return self.run.embeddings(machine, self.system, self.parameter, self.seed, of_all=True)
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.system}_seed{self.seed}_"

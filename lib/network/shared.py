@@ -9,7 +9,6 @@ import time
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,7 +20,7 @@ from torch.nn.functional import linear, normalize
 from lib.network import checkpoint
 from lib.network.batch import Batch
 from lib.network.device import pick_precision, prepare, versions
-from lib.network.experiment import Experiment
+from lib.network.experiment import OfAllMachines
 from lib.network.extractor import DIMENSIONS, Extractor, Outputs, map_size
 from lib.network.frontend import Cuts, MelSpectrogram
 from lib.network.mel import QUIETEST
@@ -29,7 +28,6 @@ from lib.paths import whole_file, write_text
 from lib.progress import progress
 from lib.recordings.classes import of_all_machines
 from lib.settings import Shared
-from lib.systems import find_system
 
 LINES = 20  # of the history
 
@@ -99,32 +97,14 @@ class SideBySide(nn.Module):
 
 
 @dataclass(frozen=True)
-class SharedTraining(Experiment):
-    """The training of the shared extractor (09): what it hears and is told. Its machine is "", all of them."""
-
-    @classmethod
-    def open(cls, notebook: str, preset: str, data_root: str = "", run_dir: str = "", **which) -> "SharedTraining":
-        """As `Experiment.open`; ValueError, too, for a system that another notebook trains."""
-        find_system(which["system"], notebook)
-        return super().open(notebook, "", preset, data_root, run_dir, **which)
+class SharedTraining(OfAllMachines):
+    """The training of the shared extractor (09): what it hears and is told."""
 
     @cached_property
     def device(self) -> torch.device:
         found = super().device
         prepare(self.seed, self.settings.shared.threads)
         return found
-
-    @property
-    def folder(self) -> Path:
-        return self.run.common(self.system, self.seed)
-
-    def embeddings(self, machine: str) -> Path:
-        """File of one machine's embeddings."""
-        return self.run.embeddings(machine, self.system, self.parameter, self.seed, of_all=True)
-
-    @property
-    def prefix(self) -> str:
-        return f"{self.system}_seed{self.seed}_"
 
     @cached_property
     def mel(self) -> SideBySide:

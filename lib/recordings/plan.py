@@ -14,7 +14,19 @@ from lib.recordings.classes import of_all_machines
 from lib.recordings.clips import ClipBank
 from lib.recordings.dcase import validation_mask
 from lib.settings import Settings
-from lib.systems import ALL, BASELINE, SHARED, SPECTRUM, SPECTRUM_CLIPS, SYSTEMS, System, Trained, find_system
+from lib.systems import (
+    ALL,
+    BASELINE,
+    ENCODER,
+    EXTRACTORS,
+    SHARED,
+    SPECTRUM,
+    SPECTRUM_CLIPS,
+    SYSTEMS,
+    System,
+    Trained,
+    find_system,
+)
 
 SOURCE_CLIPS = 2  # that a system needs in its training part, as `machine.MachineClips`
 
@@ -46,7 +58,7 @@ class Plan:
         trainings: of the systems of Table 1.
         baselines: of the autoencoder.
         spectra: of Spectrum, which nothing random is in: seed 0.
-        shared: machines and seeds that the shared extractor's embeddings are scored of.
+        shared: machines and seeds that embeddings by a system for all machines are scored of.
         left_out: what was asked for and cannot be.
         audits: machines whose recordings are looked at, those without a training, too.
         notes: (machine, what its recordings change in what is trained).
@@ -91,11 +103,13 @@ class Plan:
             BASELINE: settings.baselines,
             SPECTRUM: SPECTRUM in settings.beyond,
             SHARED: SHARED in settings.beyond,
+            ENCODER: bool(settings.encoder),
         }
-        baselines, spectra, shared = (
+        baselines, spectra, shared, encoded = (
             [Trained(m, name, ALL, s) for m in able if asked and (m, name) not in lost for s in seeds]
             for name, asked in others.items()
         )
+        shared += encoded
         spectra = list(dict.fromkeys(made._replace(seed=0) for made in spectra))
         trained = {made.machine for made in (*trainings, *baselines, *spectra, *shared)}
         if not trained:
@@ -110,7 +124,7 @@ class Plan:
     def notebooks(self) -> int:
         """How many notebooks the run consists of."""
         fits = sum(bool(SYSTEMS[made.system].families) for made in self.trainings)
-        fits += len(self.shared) + len({made.seed for made in self.shared})
+        fits += len(self.shared) + len({(made.system, made.seed) for made in self.shared})
         return len(self.audits) + len(self.baselines) + len(self.spectra) + len(self.trainings) + fits + 1
 
     def score_files(self, run: Run) -> dict[Path, Trained]:
@@ -180,7 +194,10 @@ def _left_out(bank, machine, systems, settings, classes):
         found.append(LeftOut(machine, SPECTRUM, why))
     if SHARED in settings.beyond and (why := _nothing_shared(training, classes)):
         found.append(LeftOut(machine, SHARED, why))
-    common = _no_outlier_exposure(bank, machine) or _too_few(bank, machine, settings)
+    few = _too_few(bank, machine, settings)
+    if settings.encoder and (why := few or _no_fit(bank, machine, EXTRACTORS[ENCODER], settings)):
+        found.append(LeftOut(machine, ENCODER, why))
+    common = _no_outlier_exposure(bank, machine) or few
     for system in systems:
         why = common or _no_attributes(training, system, settings) or _no_fit(bank, machine, system, settings)
         found += [LeftOut(machine, system.name, why)] if why else []

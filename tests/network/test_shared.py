@@ -109,6 +109,41 @@ def test_the_same_seed_draws_the_same_and_no_mixup_is_none():
     assert not any(plain.draw().mixed for _ in range(20))
 
 
+def test_without_shift_no_segment_goes_over_its_end():
+    batches = SharedBatches(rows(), Shared(batch=5, shift=False), 900, seed=0)
+    offsets = np.concatenate([batches.draw().cuts.offset.numpy() for _ in range(400)])
+    assert offsets.min() == 0 and offsets.max() == 100
+    batches = SharedBatches(rows(), Shared(batch=5, shift=False), 2000, seed=0)  # clips that are shorter are tiled
+    assert (batches.draw().cuts.offset == 0).all()
+
+
+def shared(**change):
+    return SETTINGS.model_copy(update={"shared": SETTINGS.shared.model_copy(update=change)})
+
+
+def test_more_windows_stand_side_by_side_as_channels(training):
+    """Each channel is the spectrogram by its own window, at the bands and frames of all."""
+    few = training(shared(more_windows=(512, 4096)))
+    waves = torch.randn(2, 8000)
+    found = few.mel(waves)
+    assert found.shape == (2, 3, 16, few.mel.frames(8000))
+    for i, window in enumerate((2048, 512, 4096)):
+        assert torch.allclose(found[:, i], training(shared(window=window)).mel(waves)[:, 0])
+    trainer = SharedTrainer(few)
+    trainer.run()
+    assert trainer.model.norm.weight.shape == (3,)
+
+
+def test_an_unheard_machine_is_in_no_batch_and_no_class_and_keeps_its_references(training):
+    heard, clips = training().clips, training(shared(unheard=("pump",))).clips
+    assert set(clips.loc[clips["category"] >= 0, "machine"]) == {"fan"}
+    assert (clips["part"] == heard["part"]).all() and clips.loc[clips["machine"] == "pump", "class"].isna().all()
+    trainer = SharedTrainer(training(shared(unheard=("pump",))))
+    assert set(trainer.batches.rows["machine"]) == {"fan"}
+    with pytest.raises(ValueError, match=r"shared\.unheard: there is no machine 'pumb'; there are fan, pump"):
+        _ = training(shared(unheard=("pumb",))).clips
+
+
 def test_all_machines_training_clips_and_no_test_clip_are_in_the_classes(training):
     clips = training().clips
     assert set(clips.loc[clips["part"] == "train", "machine"]) == {"fan", "pump"}

@@ -22,3 +22,11 @@ def test_a_class_is_machine_domain_and_attributes_and_small_groups_join_their_ma
         "pump source",
     ]
     assert class_names(table, 2).tolist()[3] == "fan source v=2"
+    assert class_names(table, tells=("attributes",)).tolist() == [
+        *["fan v=1"] * 3,
+        *["fan"] * 2,
+        *["fan v=1"] * 3,
+        "pump",
+    ]
+    assert class_names(table, tells=("domain",)).tolist() == [*["fan source"] * 5, *["fan target"] * 3, "pump source"]
+    assert class_names(table, tells=()).tolist() == [*["fan"] * 8, "pump"]

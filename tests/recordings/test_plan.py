@@ -175,6 +175,21 @@ def test_beyond_the_paper_is_in_the_plan_where_it_is_asked_for(run, root):
     assert plan.notebooks - without.notebooks == 1 + 2 + 2
 
 
+def test_an_encoder_is_in_the_plan_where_a_file_is_named(run, root):
+    """Embedded once a seed for all machines; a machine of too few clips is left out with the reason."""
+    bank = ClipBank.open(run, root, SETTINGS.data, workers=1)
+    few = SETTINGS.model_copy(update={"beyond": (), "encoder": "mine.onnx"})
+    plan, without = (
+        Plan.of(bank, settings, (), (3, 4)) for settings in (few, SETTINGS.model_copy(update={"beyond": ()}))
+    )
+    assert plan.shared == (("fan", "Encoder", "all", 3), ("fan", "Encoder", "all", 4))
+    assert plan.notebooks - without.notebooks == 2 + 2
+    for path in sorted((root / FAN / "train").glob("*source*"))[1:]:
+        path.unlink()
+    plan = plan_of(run, root, encoder="mine.onnx")
+    assert {row.system for row in plan.left_out if row.why.startswith("1 usable source clips")} >= {"Encoder", "OE"}
+
+
 def test_one_machine_without_attributes_has_nothing_to_share(run, root):
     shutil.rmtree(root / "eval_data")
     for path in sorted((root / FAN).rglob("*.wav")):
