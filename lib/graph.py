@@ -1,5 +1,6 @@
 """The graph of a run: what Snakemake is told of it, and Snakemake's process, whose own words go to the run's log."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from lib import dependencies, locks, paths
+from lib import dependencies, locks, paths, warm
 from lib.console import Console
 from lib.demo.data import make_demo_data
 from lib.detection.score_files import NOTEBOOKS
@@ -141,21 +142,22 @@ class Graph:
             finished: as `configuration`.
         """
         (self.run.state / EVENTS).write_text("")
-        command, environment = self._command(finished, *targets), self._environment()
-        with open(self.run.log, "ab") as log:
+        command = self._command(finished, *targets)
+        warmth = warm.process() if sys.executable == PYTHON else contextlib.nullcontext({})
+        with warmth as environment, open(self.run.log, "ab") as log:
             begin = log.tell()
             process = psutil.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environment,
+                env=self._environment() | environment,
                 start_new_session=True,
             )
-        try:
-            self._follow(process, console, begin, 0 if finished else self.plan.notebooks)
-        finally:
-            locks.end_group(process)
+            try:
+                self._follow(process, console, begin, 0 if finished else self.plan.notebooks)
+            finally:
+                locks.end_group(process)
         console.end()
         return process.returncode
 

@@ -6,10 +6,13 @@ a traceback on a cache of theirs. `lib.run` and `lib.batch` call `settle`; pytho
 
 import getpass
 import os
+import shutil
+import socket
 import stat
 import sys
 import tempfile
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from pathlib import Path
 
 CACHES = {  # variable → where the library writes without it, relative to the home
@@ -63,6 +66,33 @@ def can_write(folder: str | os.PathLike) -> bool:
         with tempfile.TemporaryFile(dir=place, buffering=0) as probe:  # a full disk takes an empty file
             probe.write(bytes(4096))
     except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def private_folder() -> Iterator[tuple[Path, str]]:
+    """A folder that only this user may enter, removed afterwards; and the transport that works in it, ipc or tcp.
+
+    Raises:
+        OSError: there is no room for temporary files.
+    """
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="asd-"))
+    except OSError as error:
+        raise OSError(f"cannot make a temporary folder: {error}; name one that can be written by TMPDIR") from error
+    try:
+        yield folder, "ipc" if takes_sockets(folder) else "tcp"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def takes_sockets(folder):
+    """Windows has none; a path of more than about 100 bytes and some network drives refuse them."""
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.bind(str(folder / "k-0"))
+    except (OSError, AttributeError):
         return False
     return True
 

@@ -5,13 +5,9 @@ it TCP ports that were free a second earlier, which of hundreds of kernels two w
 """
 
 import os
-import shutil
 import signal
-import socket
 import sys
-import tempfile
 import uuid
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,11 +21,11 @@ from papermill.execute import execute_notebook
 from papermill.iorw import LocalHandler, papermill_io
 from papermill.log import logger
 
-from lib import paths
+from lib import homes, paths, warm
 
 STARTS = 3  # a kernel that dies before its first cell is started again, at most twice
 PATIENCE = 300  # seconds until a kernel that lives must answer: libraries on a network drive take minutes to import
-COMMAND = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+COMMAND = [sys.executable, "-m", "lib.warm", "ipykernel_launcher", "-f", "{connection_file}"]
 ARGUMENTS = ["--IPKernelApp.log_level=50"]  # a kernel warns of its own loopback ports at every start
 
 
@@ -61,33 +57,6 @@ def execute(notebook: Path, executed: Path, parameters: dict) -> None:
     )
 
 
-@contextmanager
-def private_folder() -> Iterator[tuple[Path, str]]:
-    """A folder that only this user may enter, removed afterwards; and the transport that works in it, ipc or tcp.
-
-    Raises:
-        OSError: there is no room for temporary files.
-    """
-    try:
-        folder = Path(tempfile.mkdtemp(prefix="asd-"))
-    except OSError as error:
-        raise OSError(f"cannot make a temporary folder: {error}; name one that can be written by TMPDIR") from error
-    try:
-        yield folder, "ipc" if _takes_sockets(folder) else "tcp"
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _takes_sockets(folder):
-    """Windows has none; a path of more than about 100 bytes and some network drives refuse them."""
-    try:
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.bind(str(folder / "k-0"))
-    except (OSError, AttributeError):
-        return False
-    return True
-
-
 class OwnKernel(AsyncKernelManager):
     """A kernel of the interpreter that runs this, whatever kernelspecs, JUPYTER_PATH and IPython's profiles say."""
 
@@ -106,7 +75,7 @@ class OwnKernel(AsyncKernelManager):
     async def _async_launch_kernel(self, command, **options):
         options["env"] |= {
             "IPYTHONDIR": str(self.folder / "ipython"),  # no start-up files, and a history that no other kernel locks
-            "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+            "MPLBACKEND": warm.INLINE,
             "PYTHONPATH": os.pathsep.join(filter(None, [str(paths.PROJECT), os.environ.get("PYTHONPATH")])),
             "TQDM_DISABLE": "1",  # epoch lines are logged; bars are for JupyterLab
         }
@@ -138,7 +107,7 @@ class _Client(PapermillNotebookClient):
     @contextmanager
     def setup_kernel(self, **_):
         for left in reversed(range(STARTS)):
-            with private_folder() as (folder, transport):
+            with homes.private_folder() as (folder, transport):
                 self.km = kernel = OwnKernel(folder, transport)
                 try:
                     if self._answers(kernel, left):

@@ -13,7 +13,7 @@ from lib import paths  # no more: every job imports it
 
 JOB = """#!{python}
 import os, sys, time
-sys.argv = sys.argv[2:]
+sys.argv = sys.argv[3:]
 sys.path.insert(0, {tests!r})
 from lib import job
 import fakes

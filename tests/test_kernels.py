@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from makers import write_notebook
 
-from lib import kernels
+from lib import homes, kernels
 
 WHERE = """
 import json, os, stat, sys
@@ -92,7 +92,7 @@ def test_this_interpreter_over_private_sockets_whatever_the_home_says(book, temp
 
 
 def test_a_kernel_that_dies_at_its_start_is_started_again_also_over_tcp(book, temporary, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(kernels, "_takes_sockets", lambda folder: False)
+    monkeypatch.setattr(homes, "takes_sockets", lambda folder: False)
     starts = dying(monkeypatch, tmp_path, deaths=1)
     notebook, executed = book(WHERE)
     kernels.execute(notebook, executed, {"seed": 1})
@@ -118,16 +118,16 @@ def test_a_kernel_that_is_killed_says_so(book, temporary):
 
 
 def test_where_sockets_have_no_place_it_is_tcp(tmp_path, monkeypatch):
-    with kernels.private_folder() as (folder, transport):
+    with homes.private_folder() as (folder, transport):
         assert transport == "ipc" and stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert not folder.exists()
     deep = tmp_path / ("deep" * 30)
     deep.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(deep))
-    with kernels.private_folder() as (folder, transport):
+    with homes.private_folder() as (folder, transport):
         assert transport == "tcp"
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
-    with pytest.raises(OSError, match="name one that can be written by TMPDIR"), kernels.private_folder():
+    with pytest.raises(OSError, match="name one that can be written by TMPDIR"), homes.private_folder():
         pass
 
 
