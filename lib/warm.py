@@ -59,7 +59,7 @@ def process(command: Sequence[str] = SERVER) -> Iterator[dict[str, str]]:
             listener.listen(64)
             environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)} | ENVIRONMENT
             started = subprocess.Popen(
-                [*command, f"--serve={listener.fileno()}"],
+                [*command, f"--serve={listener.fileno()}", str(os.getpid())],
                 pass_fds=[listener.fileno()],
                 env=environment,
                 start_new_session=True,
@@ -123,9 +123,11 @@ class Server:
         except (OSError, ValueError):
             connection.close()
             return None
+        own = os.getpid()
         pid = os.fork()
         if not pid:
             self._become(request, files, connection)
+            end_with(own)
             return request
         for file in files:
             os.close(file)
@@ -144,7 +146,6 @@ class Server:
         for other in (self.listener, self.woken, self.waker, connection, *(fork.connection for fork in self.forks)):
             other.close()
         os.setsid()
-        end_with_parent()
         for number, file in enumerate(files):
             os.dup2(file, number)
             os.close(file)
@@ -192,9 +193,11 @@ def warm_up() -> None:
     gc.freeze()
 
 
-def end_with_parent() -> None:
-    """Get SIGTERM when the process that started this one is gone, however it went."""
+def end_with(parent: int) -> None:
+    """Get SIGTERM when the process that started this one, of that id, is gone, however and whenever it went."""
     ctypes.CDLL(None, use_errno=True).prctl(DEATH, signal.SIGTERM)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def ask(place: str, module: str, arguments: list[str]) -> int | None:
@@ -238,7 +241,7 @@ def main() -> None:
     """Command line."""
     module, *arguments = sys.argv[1:]
     if module.startswith("--serve="):
-        end_with_parent()
+        end_with(int(arguments[0]))
         warm_up()
         request = Server(socket.socket(fileno=int(module.partition("=")[2]))).serve()
         module, arguments = request["module"], request["arguments"]

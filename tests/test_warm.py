@@ -124,11 +124,7 @@ def test_the_warm_process_ends_with_what_started_it(tmp_path, call):
     run = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     run.stdout.readline()
     server = psutil.Process(run.pid).children()[0]
-    deadline = time.monotonic() + 30
-    while server.num_fds() < 6:  # it listens
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    run.kill()
+    run.kill()  # before it listens, too
     assert gone(server.pid)
     run.wait()
 

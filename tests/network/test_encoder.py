@@ -6,7 +6,6 @@ import warnings
 
 import numpy as np
 import onnx
-import pandas as pd
 import pytest
 import soxr
 import torch
@@ -14,9 +13,11 @@ from onnx import helper
 from scored import run_cells
 
 from lib import dependencies
+from lib.detection.detectors import families_of, score_machine
 from lib.network.embeddings import Embeddings
 from lib.network.encoder import FrozenEncoder
-from lib.settings import load_settings
+from lib.settings import Inliers, load_settings
+from lib.systems import EXTRACTORS
 
 CPU = torch.device("cpu")
 
@@ -148,7 +149,7 @@ def test_a_file_that_needs_code_of_its_own_is_refused(tmp_path):
             FrozenEncoder(tmp_path / name, 16000, 16000, CPU)
 
 
-def test_a_notebook_embeds_the_machines_to_score_and_05_scores_them(tmp_path, root):
+def test_a_notebook_embeds_the_machines_to_score_and_detectors_take_them(tmp_path, root):
     torchscript(tmp_path / "mine.pt", Blocks())
     preset = tmp_path / "mine.yaml"
     preset.write_text("base: smoke\nencoder: mine.pt\nfrontend: {segment_seconds: 0.5, segment_overlap: 0.5}\n")
@@ -165,8 +166,8 @@ def test_a_notebook_embeds_the_machines_to_score_and_05_scores_them(tmp_path, ro
     assert table.vectors[1] == pytest.approx(
         [segment.mean(), segment.std(axis=1, ddof=1).mean(), segment.max(axis=1).mean()], abs=1e-5
     )
-    run_cells("05_inlier_fitting", machine="fan", **given)
-    scores = pd.read_parquet(tmp_path / "run" / "fan" / "Encoder" / "all" / "seed3" / "detector_scores.parquet")
+    inliers = Inliers(gmm_components=(1,), knn_neighbours=(1,))
+    scores = score_machine(table, families_of(EXTRACTORS["Encoder"], inliers), inliers, 3).scores
     assert {name.partition("-")[0] for name in scores["detector"]} >= {"GMM", "KNN", "cosine", "density"}
 
 

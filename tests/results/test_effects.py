@@ -11,7 +11,7 @@ from lib.results import effects, plots_tables
 from lib.settings import Evaluation
 from lib.systems import SYSTEMS
 
-EVALUATION = Evaluation(bootstrap=200, weighted_machines=("ToyCar",))
+EVALUATION = Evaluation(bootstrap=60, weighted_machines=("ToyCar",))
 CLIPS = clip_table(test=10, calibration=2)
 PERFECT = (CLIPS["label"] == "anomaly").to_numpy() * 10.0 + np.arange(len(CLIPS)) / 100
 
@@ -48,7 +48,7 @@ def test_the_difference_is_paired():
     table = evaluated(long_form(CLIPS, noise, system="OE"), long_form(CLIPS, near, system="OE-Flow"))
     row = table.query("machine == 'fan' and score == 'auc_source' and effect == 'joint training'").iloc[0]
     test = CLIPS["part"] == "test"
-    alone = machine_scores(noise[test], CLIPS["domain"][test], CLIPS["label"][test], resamples=200)["paper"][
+    alone = machine_scores(noise[test], CLIPS["domain"][test], CLIPS["label"][test], resamples=60)["paper"][
         "auc_source"
     ]
     low, high = interval(alone)
