@@ -8,6 +8,7 @@ import sys
 
 from lib import batch, paths
 from lib.results import study
+from lib.results.study_rows import FOLDER, RUNS
 
 SEEDS = "0 1 2 3"
 
@@ -21,8 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", default="", help="start of the runs' names, such as shared; none: all")
     given = parser.parse_args(arguments)
     folder = paths.OUTPUTS / "study"
-    for name in (name for name in study.RUNS if name.startswith(given.only)):
-        preset = str(study.FOLDER / f"{name}.yaml")
+    for name in (name for name in RUNS if name.startswith(given.only)):
+        preset = str(FOLDER / f"{name}.yaml")
         which = [f"--data={given.data}", f"--machines={given.machines}", f"--seeds={given.seeds}"]
         print(f"\n{name}", flush=True)
         if status := batch.main(["--preset", preset, *which, "--run", str(folder / name)]):

@@ -51,6 +51,10 @@ def call(tmp_path, monkeypatch):
     return started
 
 
+def server_of(pid):
+    return next(child for child in psutil.Process(pid).children() if "--serve=" in " ".join(child.cmdline()))
+
+
 def gone(pid, seconds=10):
     until = time.monotonic() + seconds
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
@@ -61,7 +65,7 @@ def gone(pid, seconds=10):
 
 def test_a_module_runs_as_by_itself_but_with_the_imports_done(call, tmp_path):
     with warm.process(FEW) as environment:
-        server = psutil.Process().children()[0]
+        server = server_of(os.getpid())
         told = []
         for name in ("one", "two"):
             process = call("tells", name, "-f", WISH=name, STATUS="3", **environment)
@@ -111,7 +115,7 @@ def test_signals_go_on_to_the_fork_and_a_lost_process_ends_it(call):
 def test_forks_end_with_the_warm_process(call, number):
     with warm.process(FEW) as environment:
         process = call("waits", **environment)
-        fork, server = int(process.stdout.readline()), psutil.Process().children()[0]
+        fork, server = int(process.stdout.readline()), server_of(os.getpid())
         server.send_signal(number)
         assert gone(fork) and process.wait(30) == 1
         assert "the process that it was forked from has ended" in process.stderr.read()
@@ -123,7 +127,7 @@ def test_the_warm_process_ends_with_what_started_it(tmp_path, call):
     code = f"from lib import warm\nimport os, time\nwith warm.process({FEW!r}):\n    print(1, flush=True)\n    time.sleep(60)"
     run = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     run.stdout.readline()
-    server = psutil.Process(run.pid).children()[0]
+    server = server_of(run.pid)
     run.kill()  # before it listens, too
     assert gone(server.pid)
     run.wait()

@@ -6,7 +6,6 @@ clips and seeds are resampled together, so that what both sides share cancels. N
 
 import json
 import re
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -15,85 +14,18 @@ import pandas as pd
 
 from lib.detection.ensembles import add_submitted, complete_mean, detector_scores, system_rows
 from lib.detection.metrics import interval, machine_scores, overall
-from lib.detection.nearest import VARIANTS
 from lib.detection.score_files import load_scores
-from lib.paths import PRESETS, Run, readable, write_text
+from lib.paths import Run, readable, write_text
 from lib.recordings.dcase import paper_order
 from lib.results.page import DOCS
+from lib.results.study_rows import FLOWS, FOLDER, RUNS, TABLES, Side, Table, words_of
 from lib.settings import Settings, load_settings
 from lib.systems import SPECTRA
 
-FOLDER = PRESETS / "study"
 INTRODUCTION = """\
 Harmonic mean of both AUCs and pAUC in percent, own rule, mean over seeds (deviation over seeds); behind it the
 difference to the table's first row, [95 % interval over test clips and seeds, paired]. An interval that holds 0 is no
 evidence. `make study` makes this page; `workflow/presets/study/<run>.yaml` says what a run changes."""
-
-
-@dataclass(frozen=True)
-class Side:
-    """Whose clip scores.
-
-    Attributes:
-        run: name of the preset, and of its run. system: a row of the tables.
-        detectors: pattern that the names "detector fit set" match whose mean it is; "" for the row of protocol `all`.
-    """
-
-    run: str
-    system: str
-    detectors: str = ""
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows that are compared with the first of them, {words: side}."""
-
-    title: str
-    rows: dict[str, Side]
-
-
-def _words(run):
-    """The first line of a run's preset, which says what it is."""
-    return (FOLDER / f"{run}.yaml").read_text(encoding="utf-8").partition("\n")[0].lstrip("# ").rstrip(".")
-
-
-OE = {run: "OE" for run in ("oe_joint_schedule", "oe")}
-FLOWS = {run: "OE-Flow" for run in ("flow_detached", "flow_1e-7", "flow_1e-5", "flow_1e-3")}
-SHARED = ("shared", "shared_no_domain", "shared_machine", "shared_one_centre", "shared_no_mixup", "shared_no_shift",
-          "shared_150", "shared_600", "shared_windows", "shared_unheard")  # fmt: skip
-SPECTRUM = ("spectrum", "spectrum_0", "spectrum_1", "spectrum_16")
-RUNS = (*SPECTRUM, *OE, *FLOWS, *SHARED)
-DETECTORS = {
-    **{f"{family} on {words}": rf"{family}-\d+ {fit_set}" for family in ("GMM", "KNN") for fit_set, words in
-       (("source", "source"), ("pseudo_target", "pseudo-target"), (r"source\+target", "source + target"))},
-    **{name: rf"{name} extended" for name in VARIANTS},
-}  # fmt: skip
-
-
-def _tables():
-    for family, pattern in (("GMM", r"GMM-.*"), ("KNN", r"KNN-.*"), ("flow", "flow")):
-        systems = FLOWS if family == "flow" else OE | FLOWS
-        yield Table(
-            f"Does joint training help? Scores of {family}",
-            {_words(run): Side(run, system, pattern) for run, system in systems.items()},
-        )
-    yield Table("The shared extractor, one change at a time", {_words(run): Side(run, "Shared") for run in SHARED})
-    yield Table(
-        "Spectrum: views and local density",
-        {"Spectrum, K = 4": Side("spectrum", "Spectrum")}
-        | {view: Side("spectrum", view) for view in SPECTRA}
-        | {f"Spectrum: {_words(run)}": Side(run, "Spectrum") for run in SPECTRUM[1:]},
-    )
-    for run, system in (("oe", "OE"), ("flow_1e-7", "OE-Flow"), ("shared", "Shared")):
-        names = DETECTORS if system != "Shared" else {name: DETECTORS[name] for name in VARIANTS}
-        yield Table(
-            f"Detectors on {system}",
-            {f"{system}, its row of `all`": Side(run, system)}
-            | {name: Side(run, system, pattern) for name, pattern in names.items()},
-        )
-
-
-TABLES = tuple(_tables())
 
 
 class StudyRun:
@@ -246,7 +178,7 @@ def shares(runs: dict[str, StudyRun]) -> str:
         for machine in paper_order(run.facts["training_clips"]):
             found = [run.flow_share(machine, "OE-Flow", seed) for seed in run.facts["seeds"]]
             first, last = (np.mean([share.iloc[i] for share in found]) for i in (0, -1))
-            lines.append(f"| {_words(name)} | {machine} | {100 * first:.2g} % | {100 * last:.2g} % |")
+            lines.append(f"| {words_of(name)} | {machine} | {100 * first:.2g} % | {100 * last:.2g} % |")
     if not lines:
         return ""
     head = ["## L_Flow's share of the extractor's gradient", "", "| row | machine | first epoch | last epoch |"]
@@ -266,7 +198,8 @@ def write(folder: Path, docs: Path = DOCS, resamples: int = 1000) -> Path:
     facts = next(iter(runs.values())).facts
     seeds = " ".join(map(str, sorted({seed for run in runs.values() for seed in run.facts["seeds"]})))
     clips = ", ".join(f"{machine} {count}" for machine, count in facts["training_clips"].items())
-    made = f"Training clips: {clips}. Seeds {seeds}, {facts['date']}, commit {facts['commit']}."
+    commits = ", ".join(dict.fromkeys(run.facts["commit"] for run in runs.values()))
+    made = f"Training clips: {clips}. Seeds {seeds}, {facts['date']}, commit {commits}."
     parts = ["# The study", "", INTRODUCTION, "", made, "", *(text(table, runs, resamples) for table in TABLES)]
     write_text(docs / "study.md", "\n".join([*parts, shares(runs)]))
     return docs / "study.md"

@@ -1,3 +1,6 @@
+import resource
+import sys
+
 import pytest
 import torch
 
@@ -41,6 +44,17 @@ def test_map_size_is_the_networks(mels, frames):
     with torch.no_grad():
         found = Extractor().eval()(torch.rand(1, 1, mels, frames)).shape[2:]
     assert tuple(found) == map_size(mels, frames)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="of glibc")
+def test_large_tensors_get_the_pages_of_those_before():
+    prepare(0, 1)
+    faults = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.ones(2**24)  # 64 MiB, 16384 pages
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    assert faults[2] < 500, faults
 
 
 def test_prepare_sets_threads_and_seed():

@@ -9,11 +9,14 @@ from lib.detection.ranking import rank_detectors
 from lib.results import plots_tables
 from lib.systems import ROWS, SYSTEMS
 
+EIGHT = ("bearing", "fan", "gearbox", "slider", "valve", "ToyCar", "ToyTrain", "shaker")
+MANY = (*ROWS[:2], *SYSTEMS)
+
 
 @pytest.mark.parametrize(
-    "machines", [("fan",), ("bearing", "fan", "gearbox", "slider", "valve", "ToyCar", "ToyTrain", "shaker")]
+    ("machines", "systems"),
+    [(("fan",), MANY), (EIGHT, ("OE",)), pytest.param(EIGHT, MANY, marks=pytest.mark.long)],
 )
-@pytest.mark.parametrize("systems", [("OE",), (*ROWS[:2], *SYSTEMS)])
 def test_figures_hold_every_row_and_cut_no_label(machines, systems):
     scores = made(machines, systems, lacking={"fan": LACKING}, test=5)
     ranking = rank_detectors(ensembles.detector_scores(scores, ()))

@@ -11,6 +11,7 @@ from lib.detection.metrics import machine_scores
 from lib.detection.score_files import write_scores
 from lib.paths import Run
 from lib.results import study as page
+from lib.results.study_rows import FOLDER, RUNS, TABLES, Side
 from lib.settings import load_settings
 from lib.systems import ROWS
 
@@ -80,7 +81,7 @@ def test_a_rows_scores_are_those_of_the_tables_and_a_pattern_takes_its_detectors
 
 
 def test_scored_is_the_own_rule_and_overall_is_over_machines(folder):
-    run, side = page.StudyRun(folder / "oe"), page.Side("oe", "OE")
+    run, side = page.StudyRun(folder / "oe"), Side("oe", "OE")
     found = page.scored(run, side, run.settings, 20)
     clips = run.scores("OE").query("machine == 'fan' and seed == 1").sort_values("clip")
     expected = machine_scores(clips["score"], clips["domain"], clips["label"], 0.1, 20)["paper"]
@@ -124,12 +125,12 @@ def test_the_flows_share_is_of_every_machine_and_seed(tmp_path):
 
 
 def test_every_preset_of_the_study_is_a_row_of_its_tables():
-    presets = {path.stem for path in page.FOLDER.glob("*.yaml")}
-    assert {name for name in presets if not name.endswith("_base")} == set(page.RUNS)
-    assert set(page.RUNS) == {side.run for table in page.TABLES for side in table.rows.values()}
-    for table in page.TABLES:
+    presets = {path.stem for path in FOLDER.glob("*.yaml")}
+    assert {name for name in presets if not name.endswith("_base")} == set(RUNS)
+    assert set(RUNS) == {side.run for table in TABLES for side in table.rows.values()}
+    for table in TABLES:
         for side in table.rows.values():
-            settings = load_settings(page.FOLDER / f"{side.run}.yaml")
+            settings = load_settings(FOLDER / f"{side.run}.yaml")
             asked = (*settings.systems, *settings.beyond)
             assert side.system in ROWS and side.system.partition(" ")[0] in asked
             assert settings.inliers.extended or not side.detectors.endswith("extended")
@@ -141,7 +142,7 @@ def test_one_command_runs_every_preset_and_stops_where_one_fails(tmp_path, monke
     monkeypatch.setattr(page, "write", lambda _: "study.md")
     monkeypatch.setattr(batch, "main", lambda given: calls.append(given) or int(len(calls) == 3))
     assert study.main(["--data", "clips", "--machines", "fan"]) == 1 and len(calls) == 3
-    assert calls[0][1:] == [str(page.FOLDER / "spectrum.yaml"), "--data=clips", "--machines=fan", "--seeds=0 1 2 3",
+    assert calls[0][1:] == [str(FOLDER / "spectrum.yaml"), "--data=clips", "--machines=fan", "--seeds=0 1 2 3",
                             "--run", str(folder / "spectrum")]  # fmt: skip
     calls.clear()
     monkeypatch.setattr(batch, "main", lambda given: calls.append(given) or 0)
