@@ -6,6 +6,7 @@ the executed notebooks.
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -24,7 +25,7 @@ from lib.paths import PROJECT, Run, readable, whole_file, write_text
 from lib.recordings.dcase import paper_order
 from lib.results.plots import PAGE, score_distributions
 from lib.results.plots_tables import mark_of
-from lib.systems import BASELINE, BASELINES, ENSEMBLES, EXTRACTORS, SPECTRUM
+from lib.systems import BASELINE, BASELINES, ENSEMBLES, EXTRACTORS, SHARED, SPECTRUM
 
 DOCS = PROJECT / "docs"
 COLUMNS = 3  # machines that have columns of their own
@@ -34,6 +35,7 @@ What was measured, best first: the harmonic mean of both AUCs and pAUC in percen
 (deviation over seeds). Own rule: a domain's normals against its own anomalies, as in the paper's tables; official rule:
 against those of both domains. No row looked at a test label, but Spectrum's views and which of them its row takes were
 chosen on these test clips. `make results` makes this page."""
+MAP = "Shared: embeddings of training clips in two dimensions, by machine and by class (machine, attributes, domain)"
 ANCHORS = """\
 | what | rule | machines | harmonic mean | source |
 | --- | --- | --- | --- | --- |
@@ -201,6 +203,10 @@ def write(runs: Sequence[Path], folder: Path = DOCS) -> Path:
             with whole_file(file, sync=False) as temporary:
                 figure.savefig(temporary, metadata={"Software": None}, dpi=120)
             parts += [f"![{words}]({file.name})", "", f"*{words}.*", ""]
+        for drawn in sorted(measured.run.figures.glob(f"{SHARED}_seed*_map.png"))[:1]:  # by 09
+            file = folder / f"results_{name}_map.png"
+            shutil.copyfile(drawn, file)
+            parts += [f"![{MAP}]({file.name})", "", f"*{MAP}.*", ""]
     parts += ["## Published results", "", ANCHORS, ""]
     write_text(folder / "results.md", "\n".join(parts))
     return folder / "results.md"

@@ -74,6 +74,11 @@ def test_the_page_shows_its_figures_and_the_published_anchors(measured, tmp_path
     text = path.read_text()
     shown = [line.partition("](")[2].rstrip(")") for line in text.splitlines() if line.startswith("![")]
     assert len(shown) == 1 + 3 and all((path.parent / name).stat().st_size > 5000 for name in shown)
+    measured.run.figures.mkdir()
+    (measured.run.figures / "Shared_seed1_map.png").write_bytes(b"of 09")
+    path = page.write([measured.run.root], tmp_path / "more")
+    assert "](results_mine_map.png)" in path.read_text()
+    assert (path.parent / "results_mine_map.png").read_bytes() == b"of 09"
     assert "69.78" in text and "Not comparable" in text and text.index("## mine") < text.index("## Published results")
 
 
