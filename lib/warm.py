@@ -40,6 +40,7 @@ ENVIRONMENT = {  # while it imports: no library starts a thread; figures are sho
 SERVER = (sys.executable, "-m", "lib.warm")
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE = 2.0  # s between SIGTERM and SIGKILL for a fork whose process is gone
+PATIENCE = 10.0  # s for a request to arrive whole
 DEATH = 1  # PR_SET_PDEATHSIG of prctl
 
 
@@ -118,13 +119,18 @@ class Server:
 
     def _fork(self):
         connection, _ = self.listener.accept()
+        connection.settimeout(PATIENCE)
+        files = []
         try:
             request, files = _receive(connection)
-        except (OSError, ValueError):
+            own, pid = os.getpid(), os.fork()
+        except (OSError, ValueError):  # who asked has gone, or there is no room for a process more
+            with suppress(OSError):
+                connection.sendall(b"null")
             connection.close()
+            for file in files:
+                os.close(file)
             return None
-        own = os.getpid()
-        pid = os.fork()
         if not pid:
             self._become(request, files, connection)
             end_with(own)
@@ -204,7 +210,7 @@ def ask(place: str, module: str, arguments: list[str]) -> int | None:
     """Have the module run in a fork of the warm process at `place`.
 
     Returns:
-        Its exit status, −n where signal n ended it; None where no warm process listens.
+        Its exit status, −n where signal n ended it; None where no warm process listens, or it cannot fork.
     """
     connection = socket.socket(socket.AF_UNIX)
     request = {"module": module, "arguments": arguments, "folder": os.getcwd(), "path": sys.path}

@@ -88,6 +88,16 @@ def test_without_a_warm_process_it_runs_here(call, place):
     assert process.returncode == 4 and json.loads(out)["pid"] == process.pid and not json.loads(out)["warm"]
 
 
+def test_where_it_cannot_fork_the_module_runs_by_itself(call):
+    code = (
+        "from lib import warm\nwarm.LIBRARIES = ()\nwarm.os.fork = lambda: (_ for _ in ()).throw(OSError(11, 'full'))\n"
+    )
+    with warm.process((sys.executable, "-c", code + "warm.main()")) as environment:
+        for _ in range(2):
+            process = call("tells", **environment)
+            assert json.loads(process.communicate("", timeout=60)[0])["pid"] == process.pid
+
+
 def test_it_ends_as_its_fork_ends(call):
     with warm.process(FEW) as environment:
         process = call("waits", **environment)
