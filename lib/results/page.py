@@ -29,6 +29,7 @@ from lib.systems import BASELINE, BASELINES, ENSEMBLES, EXTRACTORS, SHARED, SPEC
 
 DOCS = PROJECT / "docs"
 COLUMNS = 3  # machines that have columns of their own
+SIZE = 5  # points, of names in a figure
 BEST = 3  # rows whose score distributions are drawn
 INTRODUCTION = """\
 What was measured, best first: the harmonic mean of both AUCs and pAUC in percent, [95 % interval over test clips],
@@ -160,13 +161,11 @@ class Measured:
 
     def against_time(self) -> Figure:
         """Harmonic mean, own rule, over the seconds of training and fitting; a point a row."""
-        figure, axis = plt.subplots(figsize=(PAGE, 3))
+        figure, axis = plt.subplots(figsize=(PAGE, 3.4))
         overall = self.evaluation.query("rule == 'paper' and machine == 'overall'").set_index("system")["value"]
-        for row in self.ranking:
-            axis.plot(max(self.seconds_of(row), 1), overall[row], ls="", **mark_of(row))
-            axis.annotate(
-                row, (max(self.seconds_of(row), 1), overall[row]), (4, -2), textcoords="offset points", fontsize=5
-            )
+        points = {row: (max(self.seconds_of(row), 1), overall[row]) for row in self.ranking}
+        for row, point in points.items():
+            axis.plot(*[[value] for value in point], ls="", **mark_of(row))
         axis.axhline(50, color="#999999", lw=0.8, ls=":")
         axis.set(
             xscale="log",
@@ -175,6 +174,8 @@ class Measured:
         )
         axis.margins(x=0.15, y=0.1)
         sns.despine(figure)
+        figure.draw_without_rendering()
+        _name_points(axis, points)
         return figure
 
     def best_rows(self) -> dict[str, Figure]:
@@ -182,6 +183,20 @@ class Measured:
         rows = pd.read_csv(self.run.tables / "clip_scores.csv", keep_default_na=False)
         rows = rows[rows["protocol"] == "all"]
         return {row: score_distributions(rows[rows["system"] == row]) for row in self.ranking[:BEST]}
+
+
+def _name_points(axis, points):
+    """Name each point beside it, in its order; a name that would cover another goes below it."""
+    scale, (left, right), taken = 72 / axis.figure.dpi, axis.get_window_extent().intervalx * 72 / axis.figure.dpi, []
+    for name, point in points.items():
+        x, y = axis.transData.transform(point) * scale
+        width, toward = SIZE * 0.6 * len(name), -1 if x > left + 0.8 * (right - left) else 1
+        begin, place = min(x + 4 * toward, x + (4 + width) * toward), y - 0.4 * SIZE
+        while any(abs(place - p) < SIZE and begin < b + w and b < begin + width for p, b, w in taken):
+            place -= 0.5
+        taken.append((place, begin, width))
+        axis.annotate(name, point, (4 * toward, place - y), textcoords="offset points", fontsize=SIZE,
+                      ha="left" if toward > 0 else "right")  # fmt: skip
 
 
 def write(runs: Sequence[Path], folder: Path = DOCS) -> Path:
