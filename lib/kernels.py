@@ -26,7 +26,10 @@ from lib import homes, paths, warm
 STARTS = 3  # a kernel that dies before its first cell is started again, at most twice
 PATIENCE = 300  # seconds until a kernel that lives must answer: libraries on a network drive take minutes to import
 COMMAND = [sys.executable, "-m", "lib.warm", "ipykernel_launcher", "-f", "{connection_file}"]
-ARGUMENTS = ["--IPKernelApp.log_level=50"]  # a kernel warns of its own loopback ports at every start
+ARGUMENTS = [
+    "--IPKernelApp.log_level=50",  # a kernel warns of its own loopback ports at every start
+    "--InlineBackend.print_figure_kwargs={'bbox_inches': None}",  # figures fit: to crop them is to draw them twice
+]
 
 
 class KernelDied(RuntimeError):

@@ -1,6 +1,7 @@
 """Fixtures: a small data root of noise, and the real clips where ASD_DATA names them."""
 
 import fcntl
+import gc
 import os
 import sys
 from pathlib import Path
@@ -10,6 +11,19 @@ sys.modules.setdefault("rfc3987_syntax", None)  # as in lib/run.py
 
 import pytest  # noqa: E402
 from makers import batch, write_noise  # noqa: E402
+
+
+def pytest_collection_finish():
+    """What has been imported and collected stays, and no search for garbage need look through it."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def no_figure_is_left():
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture

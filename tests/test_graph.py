@@ -167,6 +167,7 @@ def test_a_setting_reruns_what_reads_it(smoke, tmp_path):
     assert all(any(f"machine=fan, system={name}, " in line for line in found) for name in ("Shared", "OE-DFlow"))
 
 
+@pytest.mark.long
 def test_a_clip_reruns_its_machine_and_a_touched_one_nothing(smoke, tmp_path):
     """A test clip is heard by its own machine and the shared extractor; a copy of the root elsewhere is the same data."""
     data = shutil.copytree(data_folder("", str(smoke[0].parent / "few.yaml")), tmp_path / "another root")

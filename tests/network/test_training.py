@@ -83,9 +83,10 @@ def test_an_epoch_trains_by_batch_statistics_and_validates_by_the_averages(machi
 
 def test_batchnorm_is_estimated_anew(machine, tmp_path):
     """At the end its mean is that of the last weights on new batches, here by a plain loop."""
-    made = trainer(machine, folder=tmp_path / "a", settings=changed(training={"batchnorm_batches": 3}))
+    short = {"epochs": 1}
+    made = trainer(machine, folder=tmp_path / "a", settings=changed(training=short | {"batchnorm_batches": 3}))
     made.run()
-    plain, means = trainer(machine, folder=tmp_path / "b"), []
+    plain, means = trainer(machine, folder=tmp_path / "b", settings=changed(training=short)), []
     plain.run()
     plain.model.train().extractor.network.bn1.register_forward_pre_hook(
         lambda _, inputs: means.append(inputs[0].mean((0, 2, 3)))
@@ -103,15 +104,15 @@ def test_checkpoint_of_another_recipe_or_damaged_is_not_resumed(machine, capsys,
     made = trainer(machine)
     made.run(epochs=1)
     assert "resumed" in (trainer(machine).run(epochs=2), capsys.readouterr().out)[1]
-    other = changed(frontend={"log": True})
-    trainer(machine, settings=other).run(epochs=1)
+    other = trainer(machine, settings=changed(frontend={"log": True}))
+    other._resume()
     assert "of other code, settings, data or torch" in capsys.readouterr().out
     with monkeypatch.context() as patched:
         patched.setattr("lib.dependencies.code", lambda notebook: "other code")
-        trainer(machine, settings=other).run(epochs=1)
+        trainer(machine)._resume()
     assert "of other code, settings, data or torch" in capsys.readouterr().out
     monkeypatch.setattr(torch, "__version__", "1.0")
-    trainer(machine, settings=other).run(epochs=1)
+    trainer(machine)._resume()
     assert "of other code, settings, data or torch" in capsys.readouterr().out
     made.checkpoint.write_bytes(b"broken")
     assert len(trainer(machine).run(epochs=1)) == 1
