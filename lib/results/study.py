@@ -43,16 +43,21 @@ class StudyRun:
 
     @cached_property
     def detectors(self) -> pd.DataFrame:
-        """As `ensembles.detector_scores`, of all its score files, with what is extended; Spectrum's for every seed."""
-        seeds = self.facts["seeds"]
-        tables = [load_scores(path) for path in self.run.scores()]
-        if not tables:
+        """As `ensembles.detector_scores`, of the machines and seeds of its tables, with what is extended.
+
+        Spectrum's, which nothing random is in, stand beside every seed.
+        """
+        machines, seeds, tables = self.facts["training_clips"], self.facts["seeds"], []
+        for path in self.run.scores():
+            scores = load_scores(path)
+            scores = scores[scores["machine"].isin(machines)]
+            if scores["system"].isin(SPECTRA).all():
+                tables += [scores.assign(seed=seed) for seed in seeds]
+            else:
+                tables.append(scores[scores["seed"].isin(seeds)])
+        table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+        if table.empty:
             raise ValueError(f"{self.run.root}: no clip scores; make study makes them")
-        table = pd.concat(tables, ignore_index=True)
-        for seed in seeds[1:]:
-            table = pd.concat(
-                [table, table[table["system"].isin(SPECTRA) & (table["seed"] == seeds[0])].assign(seed=seed)]
-            )
         return detector_scores(table, self.settings.evaluation.weighted_machines, extended=True)
 
     @cached_property

@@ -80,6 +80,19 @@ def test_a_rows_scores_are_those_of_the_tables_and_a_pattern_takes_its_detectors
     assert set(spectrum["seed"]) == {0, 1}  # nothing random: beside every seed of the others
 
 
+def test_only_the_machines_and_seeds_of_the_tables_count(folder):
+    """Scores of an earlier call may lie beside them; Spectrum's seed is 0 whatever the others are."""
+    for name, system in (("oe", "OE"), ("spectrum", "Spectrum")):
+        run = page.StudyRun(folder / name)
+        told = run.facts | {"seeds": [1], "training_clips": {"fan": 7}}
+        path = run.run.tables / "run.json"
+        before = path.read_text()
+        path.write_text(json.dumps(told))
+        scores = run.scores(system)
+        path.write_text(before)
+        assert set(scores["machine"]) == {"fan"} and set(scores["seed"]) == {1}
+
+
 def test_scored_is_the_own_rule_and_overall_is_over_machines(folder):
     run, side = page.StudyRun(folder / "oe"), Side("oe", "OE")
     found = page.scored(run, side, run.settings, 20)
