@@ -161,7 +161,7 @@ class Shared(LogMel):
 
     more_windows: Annotated[tuple[Annotated[int, Field(ge=16)], ...], LIST] = ()  # samples; more channels, side by side
     tells: Annotated[tuple[Literal["attributes", "domain"], ...], LIST] = ("attributes", "domain")  # beside the machine
-    unheard: Names = ()  # machines that it is not trained on, and embeds all the same
+    hears_targets: Flag = True  # whether machines with test clips train it; it embeds them all the same
     dimensions: Positive = 128  # of the embedding
     centres: Positive = 16  # sub-clusters of a class
     class_clips: Positive = 3  # clips below which a group joins its machine's own class

@@ -101,7 +101,7 @@ def by_default(notebook):
         ("", "threads", 2, ALL),
         ("", "team", "mine", {TABLES}),
         ("", "encoder_rate", 48000, {ENCODER}),
-        ("shared", "unheard", ("fan",), {SHARED, ENCODER, TABLES}),
+        ("shared", "hears_targets", False, {SHARED, ENCODER, TABLES}),
         ("demo", "source_clips", 3, set()),  # the data's fingerprint says what it is
     ],
 )  # fmt: skip

@@ -132,7 +132,7 @@ def test_defaults_that_are_not_the_papers():
     assert settings.spectrum.model_dump() == spectrum
     assert settings.shared.model_dump() == {
         "window": 2048, "hop": 512, "mels": 64, "low": 50, "high": 7800, "dimensions": 128, "centres": 16, "class_clips": 3, "steps": 800,
-        "batch": 64, "learning_rate": 1e-3, "weight_decay": 1e-2, "mixup": 0.5, "shift": True, "more_windows": (), "tells": ("attributes", "domain"), "unheard": (), "precision": "auto", "threads": 2,
+        "batch": 64, "learning_rate": 1e-3, "weight_decay": 1e-2, "mixup": 0.5, "shift": True, "more_windows": (), "tells": ("attributes", "domain"), "hears_targets": True, "precision": "auto", "threads": 2,
     }  # fmt: skip
 
 

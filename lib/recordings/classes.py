@@ -39,16 +39,15 @@ def of_all_machines(bank: ClipBank, settings: Settings) -> pd.DataFrame:
     """
     rows, inliers = bank.clips[bank.clips["usable"]], settings.inliers
     part = rows["split"].copy()
-    for machine in rows.loc[rows["split"] == "test", "machine"].unique() if inliers.fit_on == "train" else ():
+    targets = rows.loc[rows["split"] == "test", "machine"].unique()
+    for machine in targets if inliers.fit_on == "train" else ():
         held = validation_mask(bank.dataset.of(machine, "train"), settings.data.validation_fraction)
         held = held.index[held].intersection(rows.index)
         if len(held) >= inliers.calibration_minimum:
             part[held] = "validation"
-    if unknown := sorted(set(settings.shared.unheard) - set(rows["machine"])):
-        raise ValueError(
-            f"shared.unheard: there is no machine {unknown[0]!r}; there are {', '.join(rows['machine'].unique())}"
-        )
-    heard = rows[(part == "train") & ~rows["machine"].isin(settings.shared.unheard)]
+    heard = rows[part == "train"]
+    if not settings.shared.hears_targets:
+        heard = heard[~heard["machine"].isin(targets)]
     names = class_names(heard, settings.shared.class_clips, settings.shared.tells)
     number = {name: i for i, name in enumerate(sorted(names.unique()))}
     category = names.map(number).reindex(rows.index, fill_value=-1).astype(int)
