@@ -46,7 +46,7 @@ class Data(Group):
 
 class Frontend(Group):
     standardize: Literal["machine", "clip"] = "machine"  # whose mean and deviation (4.2: "the audio input sequence")
-    segment_seconds: Annotated[float, Field(ge=0.2)] = 5.0  # s, crop and segment (4.2)
+    segment_seconds: Annotated[float, Field(ge=0.2, le=120)] = 5.0  # s, crop and segment (4.2)
     segment_overlap: Share = 0.75  # of a segment, when scoring (4.2)
     window: Positive = 2048  # samples = 128 ms (4.2)
     hop: Positive = 256  # samples = 16 ms (4.2)
@@ -242,6 +242,12 @@ class Settings(Group):
             raise ValueError(
                 f"evaluation.highpass ({passband}, {stopband} Hz): 0 < stopband < passband < half of data.sample_rate"
             )
+        for name in ("frontend", "autoencoder", "spectrum", "shared"):
+            window, mels, hop = getattr(self, name).window, getattr(self, name).mels, getattr(self, name).hop
+            if mels > window // 2 + 1:
+                raise ValueError(f"{name}.mels ({mels} bands) is more than the {window // 2 + 1} bins of its window")
+            if hop > window:
+                raise ValueError(f"{name}.hop ({hop} samples) is longer than its window; what is between is unheard")
         for name in ("spectrum", "shared"):
             low, high = getattr(self, name).low, getattr(self, name).high
             if not low < high <= self.data.sample_rate / 2:

@@ -235,7 +235,11 @@ def test_own_preset_starts_from_a_base(tmp_path):
         ("team: a\nevaluation: {highpass: [3500, 4000]}", r"line 2: evaluation.highpass .*0 < stopband < passband"),
         ("evaluation: {highpass: [4000]}", r"evaluation.highpass: must be a longer list"),
         ("evaluation: {highpass: [4000, 3500, 1]}", r"evaluation.highpass: must be a shorter list"),
-        ("frontend: {hop: 100000}", "longer than a segment"),
+        ("frontend: {hop: 100000, window: 100000}", "longer than a segment"),
+        ("frontend: {hop: 4096}", r"hop \(4096 samples\) is longer than its window"),
+        ("spectrum: {mels: 1026}", "more than the 1025 bins of its window"),
+        ("autoencoder: {mels: 100000}", "more than the 513 bins of its window"),
+        ("frontend: {segment_seconds: 1000000000.0}", "less than or equal to 120"),
         ("frontend: {window: 200000}", "shorter than two segments"),
     ],
 )  # fmt: skip

@@ -35,27 +35,32 @@ class AttributeRows:
         files: paths that were read; empty without any.
     """
 
-    def __init__(self, machine: str, folder: Path, stems: set[str], problems: list[tuple]):
+    def __init__(self, machine: str, folder: Path, stems: dict[str, set[str]], problems: list[tuple]):
         """Read every attribute file in `folder`.
 
         Args:
-            machine: its name. folder: its folder. stems: of its clips. problems: entries are added.
+            machine: its name. folder: its folder. stems: of its clips, by split. problems: entries are added.
         """
-        self.files, self._rows, self._used = [], {}, set()
+        self.files, self._rows, self._used, self._stems = [], {}, set(), stems
+        every = set().union(*stems.values())
         for path, section in _files(folder, machine, problems):
             text = spreadsheets.text_of(path, machine, problems)
             if text is None:
                 continue
             self.files.append(path)
             reader = _Reader(machine, path, problems)
-            for key, attributes, where in reader.rows(text, stems):
+            for key, attributes, where in reader.rows(text, every):
                 self._add(key, Row(attributes, section, where), machine, problems)
 
     def find(self, split: str, stems: tuple[str, ...]) -> Row | None:
-        """Row of a clip by the first of its stems that has one; a row with a folder is of that folder's clip."""
+        """Row of a clip by the first of its stems that has one.
+
+        A row with a folder is of that folder's clip, and of the other's where that folder has none of its name.
+        """
         other = "test" if split == "train" else "train"
         for stem in stems:
-            for folder in (split, "", other):
+            elsewhere = [] if stem in self._stems.get(other, ()) else [other]
+            for folder in (split, "", *elsewhere):
                 for spelling in (stem, stem.casefold()):
                     if (folder, spelling) in self._rows:
                         row = self._rows[folder, spelling]

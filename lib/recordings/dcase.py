@@ -145,7 +145,9 @@ def _machine_clips(machine, folder, splits, problems):
         for place in folders:
             found = recordings(place, machine, problems)
             chosen += [(split, *clip) for clip in _without_copies(machine, found, problems)]
-    stems = {stem for _, path, own, clean, _ in chosen for stem in (own, clean, stem_of(path.name))}
+    stems = {split: set() for split in splits}
+    for split, path, own, clean, _ in chosen:
+        stems[split] |= {own, clean, stem_of(path.name)}
     rows = AttributeRows(machine, folder, stems, problems)
     clips, unlisted = [], []
     for split, path, stem, clean, between in chosen:
@@ -230,6 +232,12 @@ def _outside(stem, between, split, row, note):
     return ClipName(section or (row.section if row else ""), "source" if label else "", "", label)
 
 
+def _meant(key, value, listed):
+    """Which column a name's key abbreviates; of several the one with its value, then the shortest."""
+    columns = [] if key in listed else [column for column in listed if abbreviates(key, column)]
+    return min(columns, key=lambda column: (not same_value(value, listed[column]), len(column), column), default="")
+
+
 def _merge_attributes(named, row, note):
     """File name and attribute row of one clip; the name wins, the file adds what the name lacks."""
     listed = row.attributes if row else {}
@@ -240,7 +248,7 @@ def _merge_attributes(named, row, note):
         note(said, "list its keys and values in the attribute file, or leave it")
     merged = dict(named)
     for key, value in listed.items():
-        alias = next((k for k in named if k not in listed and abbreviates(k, key)), key)
+        alias = next((k for k in named if _meant(k, named[k], listed) == key), key)
         if alias not in named:
             merged[alias] = value
             continue

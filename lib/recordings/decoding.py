@@ -17,7 +17,7 @@ import soxr
 from lib.recordings import formats, headers
 from lib.settings import Data
 
-VERSION = 3  # raise it when the same file would give other samples: banks are built anew, results follow
+VERSION = 4  # raise it when the same file would give other samples: banks are built anew, results follow
 SHORTEST = 0.1  # s; a shorter clip holds no window of the front end
 LOWEST_RATE = 1000  # Hz; less is a broken header
 FULL_SCALE = 32768
@@ -25,6 +25,7 @@ STATE = ("size", "modified_ns", "changed_ns")
 FLOATS = ("FLOAT", "DOUBLE")
 _BLOCK, _LITTLE = 1 << 16, 256  # frames read at a time; the latter where a file breaks off
 _UNKNOWN = 1 << 40  # frames; libsndfile gives more where a header does not say
+_FLAC_COUNT = 21  # byte of a FLAC header in whose lower half and the four behind it the number of samples stands
 _EXACT = ("PCM_16", "PCM_S8", "PCM_U8", "PCM_24", "PCM_32", "ULAW", "ALAW")
 
 
@@ -67,11 +68,11 @@ def measure(path: str, data: Data) -> tuple[int, float]:
             sound = headers.find_sound(content)
             if sound is not None and sound.form.bytes and sound.form.tag != headers.FLOAT:
                 return _room(sound.length // sound.form.frame, sound.form.rate, data.sample_rate), -1.0
-            content = _with_right_header(bytes(content), sound)
+            content = bytes(content) if sound is None else sound.of(bytes(content))
         with _opened(content) as file:
-            if file.subtype not in FLOATS and file.format == "FLAC" and file.frames < _UNKNOWN:
-                return _room(file.frames, file.samplerate, data.sample_rate), -1.0
             samples, _ = _read(file, content, "float32")
+            if file.format == "FLAC":
+                samples = max(samples, _behind_claim(content, "float32"), key=len)
             peak = _peak(samples[:, min(data.channel or 0, file.channels - 1)]) if file.subtype in FLOATS else -1.0
             return _room(len(samples), file.samplerate, data.sample_rate), peak
     except (soundfile.LibsndfileError, OSError, ValueError):
@@ -114,7 +115,7 @@ def _decode(content, job, data, row):
     sound = headers.find_sound(content)
     if sound is not None:
         row["problems"] += sound.problems
-        content = _with_right_header(content, sound)
+        content = sound.of(content)
     kind, named = formats.kind_of(content), Path(job.path).suffix[1:].upper()
     if kind != named:
         row["problems"].append((f"another format: {kind} named .{named.lower()}; read as it is", "rename or export it"))
@@ -123,6 +124,10 @@ def _decode(content, job, data, row):
         _check(file, data, row)
         exact = file.subtype in _EXACT and file.samplerate == data.sample_rate
         samples, broken = _read(file, content, "int16" if exact else "float32")
+        if file.format == "FLAC" and job.room > _room(file.frames, file.samplerate, data.sample_rate):
+            said = f"a header that claims too little: {len(samples)} samples; all read"
+            row["problems"].append((said, "nothing, or export it again for a right header"))
+            samples = _behind_claim(content, samples.dtype.name)
         if len(samples) < file.frames and (broken or file.frames < _UNKNOWN):
             of = f" of {file.frames}" if file.frames < _UNKNOWN else ""
             row["problems"].append((f"truncated: ends after {len(samples)}{of} samples", "copy the recording again"))
@@ -176,13 +181,6 @@ class _opened(soundfile.SoundFile):
         return False
 
 
-def _with_right_header(content, sound):
-    """The file as libsndfile reads it: a header that fits, and the sound; as it is where `sound` is None."""
-    if sound is None:
-        return content
-    return sound.form.header(sound.length) + content[sound.start : sound.start + sound.length]
-
-
 def _read(file, content, dtype):
     """(n, channels) samples up to the end or to where the file breaks off, and whether it does."""
     try:
@@ -192,6 +190,19 @@ def _read(file, content, dtype):
         with _opened(content) as again, contextlib.suppress(soundfile.LibsndfileError):
             _blocks(again, dtype, _LITTLE, blocks)
         return np.concatenate([np.empty((0, file.channels), dtype), *blocks]), True
+
+
+def _behind_claim(content, dtype):
+    """(n, channels) samples of a FLAC file whatever number its header claims; none where it breaks off."""
+    at = headers.tag_end(content) + _FLAC_COUNT
+    whole = bytearray(content)
+    whole[at] &= 0xF0
+    whole[at + 1 : at + 5] = bytes(4)
+    try:
+        with _opened(bytes(whole)) as file:
+            return _blocks(file, dtype, _BLOCK, [])
+    except soundfile.LibsndfileError:
+        return np.empty((0, 1), dtype)
 
 
 def _blocks(file, dtype, size, blocks):

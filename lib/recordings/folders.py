@@ -8,10 +8,13 @@ import os
 from collections import defaultdict
 from pathlib import Path
 
-from lib.recordings.names import AUDIO_SUFFIXES, composed, without_copy_marks
+from lib.recordings.names import AUDIO_SUFFIXES, composed, label_of, without_copy_marks
 
 LAYOUT = ("dev_data", "eval_data", "raw")
-SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
+SPLITS = {
+    "train": "train", "training": "train", "source_train": "train", "target_train": "train",
+    "test": "test", "testing": "test", "source_test": "test", "target_test": "test",  # as in 2021
+}  # fmt: skip
 _JUNK = {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "system volume information", "icon\r"}
 _BLANKS = dict.fromkeys(map(ord, "\u00a0\u2007\u202f\u3000\u200b\ufeff"), " ")
 _OTHER_FORMATS = (
@@ -43,17 +46,21 @@ def machine_folders(root: Path, problems: list[tuple]) -> list[tuple[str, Path, 
     """
     found, deeper = [], []
     for parent in [root / part for part in ("", "dev_data", "dev_data/raw", "eval_data", "eval_data/raw", "raw")]:
-        for child, is_folder in listing(parent, "", problems) if os.path.isdir(parent) else []:
+        children = listing(parent, "", problems) if os.path.isdir(parent) else []
+        _note_loose([child for child, is_folder in children if not is_folder], problems)
+        for child, is_folder in children:
             if not is_folder or child.name in LAYOUT:
                 continue
             if splits := _split_folders(child, child.name, problems):
                 found.append((child, splits))
                 continue
-            before = len(deeper)
+            count = 0
             for inner, is_inner in listing(child, child.name, []):
                 if is_inner and (splits := _split_folders(inner, inner.name, problems)):
                     deeper.append((inner, splits))
-            if len(deeper) == before and (count := _recordings_below(child)):
+                else:
+                    count += _recordings_below(inner) if is_inner else inner.suffix.lower() in AUDIO_SUFFIXES
+            if count:
                 said = f"no train or test folder: {count} recordings; not used"
                 problems.append((composed(child.name), str(child), said, "put them into train and test, or leave them"))
     names = {folder.name for folder, _ in found}
@@ -64,6 +71,18 @@ def machine_folders(root: Path, problems: list[tuple]) -> list[tuple[str, Path, 
         else:
             found.append((folder, splits))
     return [(composed(folder.name), folder, splits) for folder, splits in found if _well_named(folder, problems)]
+
+
+def _note_loose(files, problems):
+    """List the recordings and attribute files that lie beside the machines' folders."""
+    loose = [file for file in files if file.suffix.lower() in AUDIO_SUFFIXES]
+    if loose:
+        said = f"in no machine's folder: {len(loose)} recordings, first {loose[0].name}; not used"
+        problems.append(("", str(loose[0].parent), said, "move them into <machine>/train or test, or leave them"))
+    for file in files:
+        if file.name.lower().startswith("attribute"):
+            said = "an attribute file in no machine's folder: ignored"
+            problems.append(("", str(file), said, "move it into the folder of its machine, beside train and test"))
 
 
 def recordings(folder: Path, machine: str, problems: list[tuple]) -> list[tuple[Path, tuple[str, ...]]]:
@@ -97,6 +116,11 @@ def note_unused(machine: str, folder: Path, splits: dict, problems: list[tuple])
 def nothing_found(root: Path, problems: list[tuple]) -> str:
     """Why a root holds no clips, and which path to give instead."""
     expected = "expected <root>/<machine>/{train,test}/*.wav (or .flac), or the same under <root>/dev_data/raw"
+    if machines := _inside_out(root):
+        return (
+            f"{root}: the folders are the other way round: expected <root>/<machine>/train, found "
+            f"<root>/train/{machines[0]}; move each machine's clips to <root>/{machines[0]}/train and so on"
+        )
     if _split_folders(root, "", []):
         return f"{root}: this is one machine's folder; give the folder that holds all machines: {root.parent}"
     if root.name.lower() in SPLITS:
@@ -117,6 +141,17 @@ def nothing_found(root: Path, problems: list[tuple]) -> str:
     if any("\\" in path.name for path, _ in listing(root, "", [])):
         unread += "\n  names with backslashes: unpack the archive again, with 7z or bsdtar"
     return f"{root}: no clips found; {expected}{unread}"
+
+
+def _inside_out(root):
+    """Machines in `train/<machine>`; none where its folders say healthy or not, or recordings lie in it."""
+    trains = _split_folders(root, "", []).get("train", [])
+    entries = [entry for train in trains for entry in listing(train, "", [])]
+    if any(not is_folder and path.suffix.lower() in AUDIO_SUFFIXES for path, is_folder in entries):
+        return []
+    names = [path.name for path, is_folder in entries if is_folder and _recordings_below(path)]
+    tested = {path.name for test in _split_folders(root, "", []).get("test", []) for path, _ in listing(test, "", [])}
+    return [name for name in names if name in tested and not label_of(name)[0]]
 
 
 def _is_folder(entry):

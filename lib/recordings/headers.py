@@ -5,6 +5,7 @@ RIFF, RF64 and BW64: chunks of a name, a size and their bytes. A recorder writes
 new header and all the sound that the file holds.
 """
 
+import itertools
 import mmap
 import re
 import struct
@@ -21,13 +22,19 @@ _AFTER = (
 )  # fmt: skip
 _NAME = re.compile(rb"[A-Za-z_][A-Za-z0-9_ ]{3}")
 _LIKE, _QUIET = 4.0, 0.35  # what is more times louder than the sound before it, and this loud, is no sound
+_METADATA = 1 << 20  # bytes, within which the sound begins behind a broken chunk
 _SEARCHED = 4096  # bytes, before which a header begins
 _LEAST = 4097  # bytes: less behind the sound is padding
 
 
 @dataclass(frozen=True)
 class Format:
-    """What a `fmt ` chunk says of one frame; `bytes` of one sample, 0 where a codec packs them in blocks."""
+    """What a `fmt ` chunk says of one frame.
+
+    Attributes:
+        bytes: of one sample, 0 where a codec packs several in a block. block: bytes of such a block.
+        chunk: as it stands. bits: of a sample that count. doubt: how it contradicts itself, "" if it does not.
+    """
 
     tag: int
     channels: int
@@ -35,6 +42,8 @@ class Format:
     bytes: int
     block: int = 1
     chunk: bytes = b""
+    bits: int = 0
+    doubt: str = ""
 
     @classmethod
     def read(cls, chunk: bytes) -> "Format":
@@ -45,7 +54,7 @@ class Format:
         """
         if len(chunk) < 14:
             raise ValueError("a header without sample rate: its fmt chunk is cut off", "export the recording again")
-        tag, channels, rate, _, block = struct.unpack("<HHIIH", chunk[:14])
+        tag, channels, rate, second, block = struct.unpack("<HHIIH", chunk[:14])
         bits = struct.unpack("<H", chunk[14:16])[0] if len(chunk) >= 16 else 0
         if tag == EXTENSIBLE:
             tag = struct.unpack("<H", chunk[24:26])[0] if len(chunk) >= 26 else PCM
@@ -57,7 +66,11 @@ class Format:
             each = 4
         tag = tag or PCM
         allowed = {PCM: (1, 2, 3, 4), FLOAT: (4, 8), ALAW: (1,), MULAW: (1,)}
-        return cls(tag, channels, rate, each if each in allowed.get(tag, ()) else 0, block or 1, chunk)
+        each = each if each in allowed.get(tag, ()) else 0
+        doubt = ""
+        if each and block > each * channels and block % each == 0 and second == block * rate:
+            doubt = f"a header that contradicts itself: {channels} × {each} bytes in frames of {block}; the former read"
+        return cls(tag, channels, rate, each, block or 1, chunk, bits, doubt)
 
     @property
     def frame(self) -> int:
@@ -76,12 +89,23 @@ class Format:
 
 @dataclass(frozen=True)
 class Sound:
-    """Where a WAV file's sound lies: `length` bytes, whole frames, from `start`, and (problem, mend) of its header."""
+    """Where a WAV file's sound lies: `length` bytes, whole frames, from `start`, and (problem, mend) of its header.
+
+    `shift`: bits by which samples of four bytes stand too low.
+    """
 
     form: Format
     start: int
     length: int
     problems: tuple[tuple[str, str], ...]
+    shift: int = 0
+
+    def of(self, content: bytes) -> bytes:
+        """The file as libsndfile reads it: a header that fits, and the sound."""
+        sound = content[self.start : self.start + self.length]
+        if self.shift:
+            sound = (np.frombuffer(sound, "<i4") << self.shift).tobytes()
+        return self.form.header(self.length) + sound
 
 
 def find_sound(content: bytes | mmap.mmap) -> Sound | None:
@@ -112,7 +136,12 @@ def find_sound(content: bytes | mmap.mmap) -> Sound | None:
     if begin:
         said = f"bytes before the header: {begin}; left out"
         problems.append((said, "nothing, or export the recording again"))
-    return Sound(form, start, length, tuple(problems))
+    if form.doubt:
+        problems.append((form.doubt, "listen to it; export it for a right header"))
+    if shift := _too_low(content, start, length, form):
+        said = f"samples in the lower bits: {form.bits} of 32; read so"
+        problems.append((said, "nothing, or export it with 24 or 16 bits"))
+    return Sound(form, start, length, tuple(problems), shift)
 
 
 def tag_end(content: bytes | mmap.mmap) -> int:
@@ -147,12 +176,40 @@ def _chunks(content, begin):
             wide = struct.unpack("<Q", found[name][8:16])[0]
         padded = following + (size & 1)
         position = following if _NAME.fullmatch(content[following : following + 4]) and size & 1 else padded
-    position = content.find(b"data", position)  # a chunk of wrong size
-    if position < 0 or position + 8 > len(content):
-        return found, wide, None
     if b"fmt " not in found and (form := content.find(b"fmt ")) >= 0:
         found[b"fmt "] = content[form + 8 : form + 24]
-    return found, wide, (position + 8, struct.unpack("<I", content[position + 4 : position + 8])[0])
+    return found, wide, _sound_after(content, position)
+
+
+def _sound_after(content, position):
+    """(start, claimed size) of the sound behind a chunk of wrong size or name, in which the word "data" may stand.
+
+    The first whose size leads to the end or to a known chunk; else the first that the writer left open; else the first.
+    """
+    candidates, searched = [], position + _METADATA
+    while 0 <= (position := content.find(b"data", position, searched)) <= len(content) - 8:
+        candidates.append((position + 8, struct.unpack("<I", content[position + 4 : position + 8])[0]))
+        position += 4
+    fits = (start for start, size in candidates if _fits(content, start + size))
+    opened = (start for start, size in candidates if size == 0 or size >= _STREAMED)
+    first = next(itertools.chain(fits, opened, (start for start, _ in candidates)), None)
+    return next((each for each in candidates if each[0] == first), None)
+
+
+def _fits(content, stop):
+    """Whether a sound that ends here ends where the file or a known chunk says so."""
+    ends = (len(content), len(content) - 1)
+    return stop in ends or any(content[at : at + 4] in _AFTER for at in (stop, stop + 1) if at < len(content))
+
+
+def _too_low(content, start, length, form):
+    """Bits by which samples stand too low: 20 or 24 that count belong into the upper bits of 32."""
+    if form.tag != PCM or form.bytes != 4 or form.bits not in (20, 24):
+        return 0
+    samples = np.frombuffer(content[start : start + length], "<i4")
+    above = samples >> form.bits  # of samples that stand low the sign at most
+    low = samples & ((1 << (32 - form.bits)) - 1)
+    return 32 - form.bits if np.isin(above, (0, -1)).all() and low.any() else 0
 
 
 def _extent(content, start, claimed, form):

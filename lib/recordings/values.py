@@ -133,6 +133,12 @@ def _settle_values(machine, key, clips, problems):
     if len(units) > 1 and all(numbers[value] for value in trained):
         said = f"several units: {key} in {', '.join(sorted(units))}; the numbers are taken as they are"
         problems.append((machine, clips[0]["path"], said, "write all values in one unit"))
+    elif units and all(numbers[value] for value in trained):
+        having = {numbers[value][0] for value in trained if numbers[value][1]}
+        if bare := sorted(value for value in trained if not numbers[value][1] and numbers[value][0] not in having):
+            other = next(clip for clip in clips if clip["attributes"][key] == bare[0])
+            said = f"a unit missing: {key}={', '.join(bare)} without {units.pop()!r}; the numbers are taken as they are"
+            problems.append((machine, other["path"], said, "write all values in one unit"))
     groups = defaultdict(list)
     for value, number in numbers.items():
         groups[number[: 2 if len(units) > 1 else 1] if number else tidy(value)].append(value)

@@ -215,3 +215,20 @@ def test_a_key_of_the_projects_own_in_a_name_is_named(tmp_path, key):
     dataset = Dataset(tmp_path)
     assert list(attribute_table(dataset.clips)) == ["spd"] and len(dataset.problems) == 4
     assert f"{key}=0 ignored" in dataset.problems["problem"][0]
+
+
+def test_a_row_of_a_train_clip_says_nothing_of_the_test_clip_of_its_name(tmp_path):
+    write_bytes(tmp_path / "fan" / "test" / "clip_0.wav", "another")
+    read(tmp_path, PLAIN)
+    dataset = Dataset(tmp_path)
+    assert attribute_table(dataset.of("fan", "test")).empty
+    (tmp_path / "fan" / "train" / "clip_0.wav").unlink()
+    assert attribute_table(Dataset(tmp_path).of("fan", "test")).to_dict("records") == EXPECTED[:1]
+
+
+def test_of_two_columns_that_a_key_abbreviates_the_one_with_its_value_is_meant(tmp_path):
+    stems = [f"section_00_source_train_normal_{i:04d}_spd_{28 + i}V" for i in range(4)]
+    text = "file_name,spread,speed\n" + "".join(f"{stem}.wav,{i},{28 + i}V\n" for i, stem in enumerate(stems))
+    found, listed, _ = read(tmp_path, text, clips=stems)
+    assert found == [{"spd": f"{28 + i}V", "spread": str(i)} for i in range(4)]
+    assert listed["problem"].str.contains("calls spd speed").all()

@@ -239,3 +239,40 @@ def test_a_machine_without_train_and_test_beside_others_is_named(tmp_path):
     assert set(dataset.clips["machine"]) == {"fan"} and len(dataset.problems) == 3
     for machine in ("valve", "pump", "slider"):
         assert f"{machine}: no train or test folder: 1 recordings; not used → put them into train" in said(dataset)
+
+
+def test_what_lies_in_no_machines_folder_is_named(tmp_path):
+    fill(tmp_path / "fan")
+    write_bytes(tmp_path / "a.wav", "x")
+    write_bytes(tmp_path / "attributes_00.csv", "file_name,spd\n")
+    fill(tmp_path / "archive" / "pump")
+    write_bytes(tmp_path / "archive" / "normal" / "b.wav", "x")
+    text = said(Dataset(tmp_path))
+    assert "in no machine's folder: 1 recordings, first a.wav; not used → move them" in text
+    assert "attributes_00.csv: an attribute file in no machine's folder: ignored → move it into" in text
+    assert "archive: no train or test folder: 1 recordings; not used" in text
+
+
+def test_folders_of_2021(tmp_path):
+    write_bytes(tmp_path / "fan" / "train" / "section_00_source_train_normal_0000.wav", "x")
+    for domain, label in (("source", "normal"), ("target", "anomaly")):
+        name = f"section_00_{domain}_test_{label}_0000.wav"
+        write_bytes(tmp_path / "fan" / f"{domain}_test" / name, name)
+    clips = Dataset(tmp_path).of("fan", "test")
+    assert clips[["domain", "label"]].to_numpy().tolist() == [["source", "normal"], ["target", "anomaly"]]
+
+
+def test_machines_inside_train_and_test_are_the_other_way_round(tmp_path):
+    for place in ("train/fan", "train/pump", "test/fan", "test/pump"):
+        write_bytes(tmp_path / place / "a.wav", place)
+    with pytest.raises(ValueError, match=r"other way round: expected <root>/<machine>/train, found <root>/train/fan"):
+        Dataset(tmp_path)
+
+
+@pytest.mark.parametrize("between", ["normal", "normal_id_00"])
+def test_a_machine_whose_folders_say_what_is_healthy_is_one_machine(tmp_path, between):
+    for place in (f"train/{between}", f"test/{between}", "test/anomaly"):
+        write_bytes(tmp_path / "fan" / place / "a.wav", place)
+    with pytest.raises(ValueError, match="one machine's folder"):
+        Dataset(tmp_path / "fan")
+    assert Dataset(tmp_path).targets() == ["fan"]

@@ -130,6 +130,37 @@ def test_24_bits_in_four_bytes(tmp_path):
     assert np.array_equal(samples, NOISE)
 
 
+@pytest.mark.parametrize("bits", [20, 24])
+def test_samples_in_the_lower_bits_of_four_bytes(tmp_path, bits):
+    """As ALSA's S24_LE leaves them, with the sign above or with zeros there; quiet ones in the upper bits stay."""
+    fmt = struct.pack("<HHIIHH", 1, 1, RATE, 4 * RATE, 4, bits)
+    wide = NOISE.astype("<i4") << (bits - 16) | 1
+    for low in (wide, wide & ((1 << bits) - 1)):
+        samples, _, said = decode(tmp_path, wav(low.astype("<i4"), fmt=fmt))
+        assert np.abs(samples.astype(int) - NOISE).max() <= 1 and f"lower bits: {bits} of 32; read so" in said
+    samples, _, said = decode(tmp_path, wav((NOISE.astype("<i4") // 512) << 16, fmt=fmt))
+    assert np.array_equal(samples, NOISE.astype(int) // 512) and not said
+
+
+def test_frames_longer_than_their_channels_are_said(tmp_path):
+    """One channel of two bytes in frames of four: no one can tell whether there are two channels."""
+    samples, _, said = decode(tmp_path, wav(fmt=struct.pack("<HHIIHH", 1, 1, RATE, 4 * RATE, 4, 16)))
+    assert np.array_equal(samples, NOISE)
+    assert "contradicts itself: 1 × 2 bytes in frames of 4; the former read" in said
+
+
+@pytest.mark.parametrize("text", [b"metadata of this data set", b"data\0\0\0\0 and more", b"data\x10\0\0\0"])
+@pytest.mark.parametrize("name", [b"\x01\x02ab", b"note"])
+def test_the_word_data_in_metadata_is_no_sound(tmp_path, text, name):
+    """In a chunk of unknown name, or of wrong size."""
+    size = len(text) if name[0] < 32 else 1 << 30
+    before = name + struct.pack("<I", size) + text + bytes(len(text) % 2)
+    samples, _, said = decode(tmp_path, wav(before=before))
+    assert np.array_equal(samples, NOISE) and not said
+    samples, _, said = decode(tmp_path, wav(before=before, after=LIST))
+    assert np.array_equal(samples, NOISE) and not said
+
+
 def test_half_a_frame_is_left_out_and_said(tmp_path):
     whole = NOISE.astype("<i4").tobytes()
     three = b"".join(b"\0" + whole[i : i + 2] for i in range(0, len(whole), 4)) + b"\0"
@@ -185,6 +216,13 @@ def test_flac_without_a_number_of_samples(tmp_path):
     content[22:26] = bytes(4)
     samples, row, said = decode(tmp_path, bytes(content), "a.flac")
     assert np.array_equal(samples, NOISE) and row["usable"] and not said
+
+
+def test_flac_that_claims_half_its_samples(tmp_path):
+    content = bytearray(flac())
+    content[22:26] = struct.pack(">I", RATE // 2)
+    samples, _, said = decode(tmp_path, bytes(content), "a.flac")
+    assert np.array_equal(samples, NOISE) and "claims too little: 8000 samples; all read" in said
 
 
 @pytest.mark.parametrize("tail", [b"TAG" + b"x" * 125, b"\0" * 99])

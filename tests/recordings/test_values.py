@@ -73,6 +73,13 @@ def test_several_units_are_said_and_not_mixed_up(tmp_path):
     assert sorted(set(values)) == ["1g", "1kg", "500g"] and "several units: spd in g, kg" in problems
 
 
+def test_a_number_without_the_unit_of_the_others_is_said(tmp_path):
+    """3 beside 2k is no thousandth of anything on purpose; 2 beside 2V is one value in two spellings."""
+    values, problems = read(tmp_path, ["2k", "2k", "1500", "3k"])
+    assert sorted(set(values)) == ["1500", "2k", "3k"] and "a unit missing: spd=1500 without 'k'" in problems
+    assert "a unit missing" not in read(tmp_path / "same", ["2V", "2", "3V", "3V"])[1]
+
+
 @pytest.mark.parametrize(
     "token", ["n/a", "N/A", "NaN", "-", "–", "?", "null", "#N/A", "#WERT!", "none", "NA", "unknown"]
 )
