@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from lib.detection.score_files import NOTEBOOKS
 from lib.paths import PROJECT, Run, readable, whole_file, write_text
 from lib.recordings.dcase import paper_order
-from lib.results.plots import PAGE, score_distributions
+from lib.results.plots import PAGE, score_distributions, write_png
 from lib.results.plots_tables import mark_of
 from lib.systems import BASELINE, BASELINES, ENSEMBLES, EXTRACTORS, SHARED, SPECTRUM
 
@@ -216,7 +216,7 @@ def write(runs: Sequence[Path], folder: Path = DOCS) -> Path:
         for key, (words, figure) in figures.items():
             file = folder / f"results_{name}_{key}.png"
             with whole_file(file, sync=False) as temporary:
-                figure.savefig(temporary, metadata={"Software": None}, dpi=120)
+                write_png(figure, temporary, 120)
             parts += [f"![{words}]({file.name})", "", f"*{words}.*", ""]
         for drawn in sorted(measured.run.figures.glob(f"{SHARED}_seed*_map.png"))[:1]:  # by 09
             file = folder / f"results_{name}_map.png"

@@ -1,6 +1,7 @@
 """One function a figure, one style; each returns the Figure; `save` writes PDF and PNG, the same bytes each time."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 
@@ -28,22 +31,41 @@ INK = {"source": "#0072B2", "target": "#D55E00", "normal": "#999999", "anomaly":
 sns.set_theme(context="paper", style="ticks", palette="colorblind", font_scale=0.85)
 matplotlib.rcParams |= {
     "figure.constrained_layout.use": True,
-    "savefig.dpi": 200,
     "figure.dpi": 110,
     "pdf.fonttype": 42,
 }
 
 
-def save(figures: dict[str, Figure], folder: Path, prefix: str = "") -> None:
-    """Write {name: Figure} as PDF and PNG into `folder`."""
-    for name, figure in figures.items():
-        figure.draw_without_rendering()  # the layout is found once, for both files
+def laid_out(draws: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Find the layout of the figure that a function draws once, not anew for the page and for each file."""
+
+    @functools.wraps(draws)
+    def draw(*arguments, **named):
+        figure = draws(*arguments, **named)
+        figure.get_layout_engine().execute(figure)
         figure.set_layout_engine("none")
-        for suffix, metadata in ((".pdf", {"CreationDate": None}), (".png", {"Software": None})):
-            with whole_file(folder / f"{prefix}{name}{suffix}", sync=False) as temporary:
-                figure.savefig(temporary, metadata=metadata)
+        return figure
+
+    return draw
 
 
+def save(figures: dict[str, Figure], folder: Path, prefix: str = "") -> None:
+    """Write {name: Figure} as PDF and PNG into `folder`; a canvas draws once where `savefig` draws twice."""
+    for name, figure in figures.items():
+        with whole_file(folder / f"{prefix}{name}.pdf", sync=False) as temporary:
+            FigureCanvasPdf(figure).print_pdf(temporary, metadata={"CreationDate": None})
+        with whole_file(folder / f"{prefix}{name}.png", sync=False) as temporary:
+            write_png(figure, temporary)
+
+
+def write_png(figure: Figure, path: Path, dpi: int = 200) -> None:
+    """Write a figure of `laid_out` as PNG."""
+    shown, figure.dpi = figure.dpi, dpi
+    FigureCanvasAgg(figure).print_png(path, metadata={"Software": None})
+    figure.dpi = shown
+
+
+@laid_out
 def clip_counts(clips: pd.DataFrame) -> Figure:
     """Stacked bars: clips a split, domain and label."""
     table = clips.assign(
@@ -59,6 +81,7 @@ def clip_counts(clips: pd.DataFrame) -> Figure:
     return figure
 
 
+@laid_out
 def levels(clips: pd.DataFrame) -> Figure:
     """Level of every clip by split, domain and label; clips far from the others stand apart."""
     table = clips.assign(group=clips["split"] + " " + clips["domain"].replace("", "?"))
@@ -71,6 +94,7 @@ def levels(clips: pd.DataFrame) -> Figure:
     return figure
 
 
+@laid_out
 def attribute_counts(values: pd.DataFrame, clips: pd.DataFrame) -> Figure:
     """Clips of each attribute value, training and test by domain; `values` as `dcase.attribute_table`."""
     group = clips["split"] + " " + clips["domain"].replace("", "?")
@@ -86,6 +110,7 @@ def attribute_counts(values: pd.DataFrame, clips: pd.DataFrame) -> Figure:
     return figure
 
 
+@laid_out
 def spectrogram_pair(sounds: Sequence[np.ndarray], titles: Sequence[str], sample_rate: int) -> Figure:
     """Log-magnitude spectrograms of several clips beside each other, on one scale.
 
@@ -107,6 +132,7 @@ def spectrogram_pair(sounds: Sequence[np.ndarray], titles: Sequence[str], sample
     return figure
 
 
+@laid_out
 def batch_spectrograms(mel: "torch.Tensor", captions: Sequence[str], seconds: float) -> Figure:
     """Mel spectrograms of a few inputs of the network.
 
@@ -128,6 +154,7 @@ def batch_spectrograms(mel: "torch.Tensor", captions: Sequence[str], seconds: fl
 TERMS = {"machine": "$L_{machine}$", "attribute": "$L_{att}$", "flow": "$L_{Flow}$"}
 
 
+@laid_out
 def training_curves(history: pd.DataFrame) -> Figure:
     """Every loss term, the embeddings' variance and the learning rate by epoch.
 
@@ -152,6 +179,7 @@ def training_curves(history: pd.DataFrame) -> Figure:
     return figure
 
 
+@laid_out
 def embedding_map(embeddings: "Embeddings", parameter: str | None = None) -> Figure:
     """Clip embeddings on the two principal axes of the training clips, by domain and by an attribute parameter.
 
@@ -189,6 +217,7 @@ def _clip_means(embeddings):
     return sums / np.bincount(embeddings.clip)[:, None]
 
 
+@laid_out
 def score_distributions(scores: pd.DataFrame, threshold: float | None = None) -> Figure:
     """Standardised score of every test clip by domain and label, beside the calibration clips.
 
@@ -219,6 +248,7 @@ def score_distributions(scores: pd.DataFrame, threshold: float | None = None) ->
     return figure
 
 
+@laid_out
 def roc_curves(scores: pd.DataFrame) -> Figure:
     """ROC curve of each domain (its own normals and anomalies) and the range of pAUC; `scores` as above, test clips."""
     figure, axis = plt.subplots(figsize=(COLUMN, 2.6))
@@ -243,6 +273,7 @@ def roc_curves(scores: pd.DataFrame) -> Figure:
     return figure
 
 
+@laid_out
 def detector_grid(table: pd.DataFrame) -> Figure:
     """Score of each detector on each fit set, in percent; `table` as `ensembles.evaluate_detectors`.
 
@@ -265,6 +296,7 @@ def detector_grid(table: pd.DataFrame) -> Figure:
     return figure
 
 
+@laid_out
 def reconstruction_curve(history: pd.DataFrame) -> Figure:
     """Error of the autoencoder by epoch; `history` as `autoencoder.train` returns it."""
     figure, axis = plt.subplots(figsize=(COLUMN, 2.1))
@@ -276,6 +308,7 @@ def reconstruction_curve(history: pd.DataFrame) -> Figure:
     return figure
 
 
+@laid_out
 def reconstruction_images(
     pairs: Sequence[tuple[np.ndarray, np.ndarray]], captions: Sequence[str], hop_seconds: float
 ) -> Figure:

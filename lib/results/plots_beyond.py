@@ -9,7 +9,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from sklearn.manifold import TSNE
 
-from lib.results.plots import COLUMN, INK, PAGE
+from lib.results.plots import COLUMN, INK, PAGE, laid_out
 
 LABELS = {"power": "mean power", "flux": "change a frame"}
 DECIBEL = {"power": 10 / np.log(10), "flux": 20 / np.log(10)}  # of a view's natural logarithm
@@ -17,6 +17,7 @@ NAMED = 14  # machines or values that a legend spells out
 NEIGHBOURS = 20  # perplexity of the map
 
 
+@laid_out
 def spectrum_profiles(views: dict[str, np.ndarray], clips: pd.DataFrame, centres: np.ndarray) -> Figure:
     """Power and flux of each band: the range of the training clips, and the mean of the test clips of each kind.
 
@@ -40,6 +41,7 @@ def spectrum_profiles(views: dict[str, np.ndarray], clips: pd.DataFrame, centres
     return figure
 
 
+@laid_out
 def shared_curves(history: pd.DataFrame) -> Figure:
     """Loss and share of clips in the right class over the steps; `history` as `SharedTrainer.run`."""
     figure, axes = plt.subplots(1, 2, figsize=(COLUMN * 1.5, 1.8))
@@ -50,6 +52,7 @@ def shared_curves(history: pd.DataFrame) -> Figure:
     return figure
 
 
+@laid_out
 def shared_map(vectors: np.ndarray, groups: dict[str, Sequence[str]]) -> Figure:
     """Clip embeddings in two dimensions (t-SNE by cosine), one panel a grouping.
 

@@ -9,12 +9,13 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from scipy.stats import norm
 
-from lib.results.plots import COLUMN, INK, PAGE
+from lib.results.plots import COLUMN, INK, PAGE, laid_out
 
 STYLES = (("-", INK["anomaly"]), ("--", INK["source"]), (":", INK["target"]), ("-.", INK["normal"]))  # of groups
 OVERLAY = LinearSegmentedColormap.from_list("overlay", [(0.9, 0.4, 0, 0), (0.9, 0.4, 0, 0.85)])
 
 
+@laid_out
 def latent_histograms(
     common: np.ndarray, groups: np.ndarray, conditioned: np.ndarray | None = None, position: np.ndarray | None = None
 ) -> Figure:
@@ -51,6 +52,7 @@ def _conditioned_histograms(axis, conditioned, position):
                 loc="center left", bbox_to_anchor=(1, 0.5))  # fmt: skip
 
 
+@laid_out
 def conditioned_against_value(mean: np.ndarray, position: np.ndarray, parts: np.ndarray, parameter: str) -> Figure:
     """Each clip's mean z_d against kv; on the diagonal the latent says the parameter's value.
 
@@ -74,6 +76,7 @@ def conditioned_against_value(mean: np.ndarray, position: np.ndarray, parts: np.
     return figure
 
 
+@laid_out
 def score_maps_over_spectrograms(
     mels: Sequence[np.ndarray], maps: Sequence[np.ndarray], captions: Sequence[str], seconds: Sequence[float]
 ) -> Figure:

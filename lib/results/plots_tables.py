@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from lib.results import tables
 from lib.results.cells import Marks, choose
-from lib.results.plots import INK, PAGE
+from lib.results.plots import INK, PAGE, laid_out
 from lib.systems import BASELINES, ROWS, SUBMITTED, SYSTEMS
 
 SCORE_NAMES = {"auc_source": "AUC source", "auc_target": "AUC target", "hmean": "harmonic mean with pAUC"}
@@ -24,6 +24,7 @@ _MARKS = {
 }
 
 
+@laid_out
 def table_figure(
     evaluation: pd.DataFrame,
     number: int,
@@ -64,7 +65,7 @@ def table_figure(
     if marks.single:
         handles.append(plt.Line2D([], [], ls="", label="§ one domain"))
     figure.legend(handles=handles, frameon=False, ncols=6, loc="outside upper right", fontsize=7)
-    return _settled(figure)
+    return _with_room(figure)
 
 
 def _panel(axis, own, rows, marks):
@@ -104,6 +105,7 @@ def _kind(row):
     return "system" if row in SYSTEMS else "beyond the paper"
 
 
+@laid_out
 def ranking_figure(ranking: pd.DataFrame) -> Figure:
     """Overall score of each detector, best first; a panel a system of several detectors.
 
@@ -138,9 +140,10 @@ def ranking_figure(ranking: pd.DataFrame) -> Figure:
         axis.remove()
     words = "harmonic mean over machines of AUCs and pAUC [%], paper rule; filled: in top20"
     figure.supxlabel(words, fontsize=7.5)
-    return _settled(figure)
+    return _with_room(figure)
 
 
+@laid_out
 def effects_figure(effects: pd.DataFrame) -> Figure:
     """Forest of `effects.evaluate`: the overall difference with its 95 % interval, and a tick for each machine's."""
     names = [name for name in SCORE_NAMES if name in set(effects["score"])]
@@ -171,13 +174,10 @@ def effects_figure(effects: pd.DataFrame) -> Figure:
         text.set_fontweight("bold" if header else "normal")
     words = "difference [percent points], paper rule: point and 95 % interval over the machines that have a tick"
     figure.supxlabel(words, fontsize=7.5)
-    return _settled(figure)
+    return _with_room(figure)
 
 
-def _settled(figure):
-    """The figure laid out once: solving the layout again for every file would take most of the time."""
+def _with_room(figure):
     sns.despine(figure, left=True)
     figure.get_layout_engine().set(w_pad=0.08)  # inches; letters are a little wider in the files
-    figure.get_layout_engine().execute(figure)
-    figure.set_layout_engine("none")
     return figure
