@@ -39,23 +39,12 @@ def sources(notebook: str) -> list[Path]:
     Args:
         notebook: its name in notebooks/, without suffix.
     """
-    path = NOTEBOOKS / f"{notebook}.ipynb"
-    found, waiting = set(), _files(_source(path).imports)
-    while waiting:
-        file = waiting.pop()
-        if file not in found and file.suffix == ".py":
-            source = _source(file)
-            beside = {file.parent / name for name in source.data}
-            waiting |= _files(source.imports) | {data for data in beside if data.is_file()}
-        found.add(file)
-    return [path, *sorted(found)]
+    return list(_read(notebook))
 
 
 def code(notebook: str) -> str:
     """Digest of what `sources` say: neither comments and layout count, nor a notebook's texts, outputs and metadata."""
-    files = sources(notebook)
-    contents = [file.read_bytes() if file.suffix == ".csv" else _source(file).code.encode() for file in files]
-    return hashlib.sha256(b"\0".join(contents)).hexdigest()[:16]
+    return _code(_read(notebook))
 
 
 def settings_read(notebook: str, flow: bool = True) -> list[str]:
@@ -66,20 +55,7 @@ def settings_read(notebook: str, flow: bool = True) -> list[str]:
     Args:
         notebook: its name. flow: whether it trains a flow; without one, `FLOW_GROUPS` are not read.
     """
-    files = [file for file in sources(notebook) if file.suffix != ".csv" and file.name != "settings.py"]
-    read = frozenset().union(*(_source(file).read for file in files))
-    named = frozenset().union(*(_source(file).named for file in files))
-    found = {name for method, names in METHODS.items() if ("settings", method) in read for name in names}
-    for group, field in Settings.model_fields.items():
-        fields = getattr(field.annotation, "model_fields", None)
-        if fields is None:
-            found |= {group} if ("settings", group) in read else set()
-        elif group in named:
-            others = set(Settings.model_fields) - {group}
-            plain = {("settings", name) for name in Settings.model_fields}  # `settings.threads` is of no group
-            found |= {f"{group}.{f}" for owner, f in read - plain if f in fields and owner not in others}
-    left_out = UNREAD if flow else UNREAD | FLOW_GROUPS
-    return sorted(name for name in found if name.split(".")[0] not in left_out)
+    return _settings_read(_read(notebook), flow)
 
 
 def provenance(notebook: str, settings: Settings, flow: bool = True) -> dict:
@@ -88,14 +64,49 @@ def provenance(notebook: str, settings: Settings, flow: bool = True) -> dict:
     Args:
         notebook: its name. settings: of the run. flow: as in `settings_read`.
     """
-    values = json.loads(settings.model_dump_json())
-    read = {}
-    for name in settings_read(notebook, flow):
+    values, found, read = json.loads(settings.model_dump_json()), _read(notebook), {}
+    for name in _settings_read(found, flow):
         group, _, field = name.partition(".")
         read[name] = values[group][field] if field else values[group]
     if read.get("encoder"):  # a file, which counts by its content
         read["encoder"] = _digest(Path(read["encoder"]))
-    return {"notebook": notebook, "code": code(notebook), "settings": read}
+    return {"notebook": notebook, "code": _code(found), "settings": read}
+
+
+def _read(notebook):
+    """{path: its `Source`, None for data} of a notebook, which comes first, and of all that it imports."""
+    path, found = NOTEBOOKS / f"{notebook}.ipynb", {}
+    waiting = {path}
+    while waiting:
+        file = waiting.pop()
+        if file not in found:
+            found[file] = source = None if file.suffix == ".csv" else _source(file)
+            if source:
+                beside = {file.parent / name for name in source.data} if file != path else set()
+                waiting |= _files(source.imports) | {data for data in beside if data.is_file()}
+    return {file: found[file] for file in sorted(found, key=lambda file: (file != path, file))}
+
+
+def _code(found):
+    contents = [file.read_bytes() if source is None else source.code.encode() for file, source in found.items()]
+    return hashlib.sha256(b"\0".join(contents)).hexdigest()[:16]
+
+
+def _settings_read(found, flow):
+    known = [source for file, source in found.items() if source and file.name != "settings.py"]
+    read = frozenset().union(*(source.read for source in known))
+    named = frozenset().union(*(source.named for source in known))
+    settings = {name for method, names in METHODS.items() if ("settings", method) in read for name in names}
+    for group, field in Settings.model_fields.items():
+        fields = getattr(field.annotation, "model_fields", None)
+        if fields is None:
+            settings |= {group} if ("settings", group) in read else set()
+        elif group in named:
+            others = set(Settings.model_fields) - {group}
+            plain = {("settings", name) for name in Settings.model_fields}  # `settings.threads` is of no group
+            settings |= {f"{group}.{f}" for owner, f in read - plain if f in fields and owner not in others}
+    left_out = UNREAD if flow else UNREAD | FLOW_GROUPS
+    return sorted(name for name in settings if name.split(".")[0] not in left_out)
 
 
 def _digest(path):

@@ -130,7 +130,7 @@ def test_more_windows_stand_side_by_side_as_channels(training):
     for i, window in enumerate((2048, 512, 4096)):
         assert torch.allclose(found[:, i], training(shared(window=window)).mel(waves)[:, 0])
     trainer = SharedTrainer(few)
-    trainer.run()
+    trainer.step()
     assert trainer.model.norm.weight.shape == (3,)
 
 
@@ -166,32 +166,34 @@ def test_clips_are_held_out_where_they_are_enough_to_calibrate_by(training):
 
 def test_other_test_clips_give_the_same_model(training, root):
     """The proof that no test clip is heard: all of them change, no weight does."""
-    one = SharedTrainer(training())
-    one.run()
+
+    def trained():
+        trainer = SharedTrainer(training())
+        for _ in range(2):
+            trainer.step()
+        return trainer.model
+
+    one = trained()
     for path in (root / "dev_data" / "raw" / "fan" / "test").iterdir():
         write_noise(path, seed=77)
-    two = SharedTrainer(training())
-    two.run()
-    assert all(
-        torch.equal(a, b) for a, b in zip(one.model.state_dict().values(), two.model.state_dict().values(), strict=True)
-    )
+    two = trained()
+    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
     for path in (root / "dev_data" / "raw" / "fan" / "train").iterdir():
         write_noise(path, seed=78)
-    three = SharedTrainer(training())
-    three.run()
-    assert not torch.equal(one.model.head.weight, three.model.head.weight)
+    assert not torch.equal(one.head.weight, trained().head.weight)
 
 
-def test_training_lowers_the_loss_and_keeps_its_facts(training):
+def test_training_lowers_the_loss_and_keeps_its_facts(training, monkeypatch):
+    monkeypatch.setattr("lib.network.shared.LINES", 5)
     longer = SETTINGS.model_copy(
         update={"shared": SETTINGS.shared.model_copy(update={"steps": 16, "learning_rate": 3e-3})}
     )
     given = training(longer)
     trainer = SharedTrainer(given)
     history = trainer.run()
-    assert history["step"].tolist() == list(range(1, 17))
-    assert history["loss"].iloc[-3:].mean() < history["loss"].iloc[:3].mean()
-    assert history["learning_rate"].max() == pytest.approx(3e-3, rel=0.1)
+    assert history["step"].tolist() == [3, 6, 9, 12, 16]
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0]
+    assert history["learning_rate"].max() == pytest.approx(3e-3, rel=0.3)
     trainer.save()
     facts = json.loads((given.folder / "model.json").read_text())
     assert facts["classes"] == given.classes and facts["clips"]["train"] == 15 and facts["threads"] == 1
@@ -218,7 +220,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(training, run, capsys, m
         for a, b in zip(whole.model.state_dict().values(), resumed.model.state_dict().values(), strict=True)
     )
     other = SETTINGS.model_copy(update={"shared": SETTINGS.shared.model_copy(update={"learning_rate": 0.1})})
-    SharedTrainer(training(other)).run()
+    SharedTrainer(training(other))._resume()
     assert "of other code, settings" in capsys.readouterr().out
     resumed.save()
     assert not resumed.checkpoint.exists()

@@ -108,7 +108,7 @@ def test_checkpoint_of_another_recipe_or_damaged_is_not_resumed(machine, capsys,
     other._resume()
     assert "of other code, settings, data or torch" in capsys.readouterr().out
     with monkeypatch.context() as patched:
-        patched.setattr("lib.dependencies.code", lambda notebook: "other code")
+        patched.setattr("lib.dependencies._code", lambda found: "other code")
         trainer(machine)._resume()
     assert "of other code, settings, data or torch" in capsys.readouterr().out
     monkeypatch.setattr(torch, "__version__", "1.0")
