@@ -81,34 +81,54 @@ def measure(path: str, data: Data) -> tuple[int, float]:
 
 def decode_into(job: Job, data: Data) -> dict:
     """Decode one file into its place in the bank; the row of the index that says what was found."""
-    row = dict(zip(STATE, file_state(job.path), strict=True))
-    row |= {"checksum": "", "length": 0, "seconds": 0.0, "file_rate": 0, "channels": 0, "usable": False}
-    row |= {"divisor": 1.0, "problems": []}
+    state = dict(zip(STATE, file_state(job.path), strict=True))
     try:
         _refuse_pipe(job.path)
         content = Path(job.path).read_bytes()
-        row["checksum"] = checksum_of(content)
-        if math.isnan(job.divisor):
-            return row
-        samples = _decode(content, job, data, row)
-    except ValueError as error:
-        row["problems"].append(error.args)
-        return row
     except OSError as error:
-        row["problems"].append((f"cannot be read: {error.strerror or error}", formats.mend_of(error, job.path)))
-        return row
-    except soundfile.LibsndfileError as error:
-        row["problems"].append(formats.undecodable(content, job.path, error))
-        return row
-    samples = samples[: job.room]
+        problem = f"cannot be read: {error.strerror or error}", formats.mend_of(error, job.path)
+        return state | _row("") | {"problems": [problem]}
+    except ValueError as error:
+        return state | _row("") | {"problems": [error.args]}
+    if math.isnan(job.divisor):
+        return state | _row(checksum_of(content))
+    samples, row = decode(content, job.path, data, job.divisor)
     with open(job.bank, "r+b") as file:
         file.seek(2 * int(job.start))
-        file.write(samples.tobytes())
-    row |= {"length": len(samples), "seconds": len(samples) / data.sample_rate, "usable": True}
-    return row
+        file.write(samples[: job.room].tobytes())
+    length = min(len(samples), job.room)
+    return state | row | {"length": length, "seconds": length / data.sample_rate}
 
 
-def _decode(content, job, data, row):
+def decode(content: bytes, name: str, data: Data, divisor: float = 1.0) -> tuple[np.ndarray, dict]:
+    """The sound in an audio file's bytes, and what was found.
+
+    Args:
+        content: the file. name: its name, of which the suffix is compared with what the file is.
+        data: rate and channel that are wanted. divisor: of float samples, as `levels.divisors` chooses it.
+
+    Returns:
+        (n,) int16 at `data.sample_rate`, empty where the clip cannot be used; and the row of an index: `checksum`,
+        `length`, `seconds`, `file_rate` [Hz], `channels`, `usable`, `divisor`, `problems` of (problem, mend).
+    """
+    row = _row(checksum_of(content)) | {"problems": (problems := [])}
+    try:
+        samples = _decode(content, name, divisor, data, row)
+    except ValueError as error:
+        problems.append(error.args)
+    except soundfile.LibsndfileError as error:
+        problems.append(formats.undecodable(content, name, error))
+    else:
+        return samples, row | {"length": len(samples), "seconds": len(samples) / data.sample_rate, "usable": True}
+    return np.empty(0, np.int16), row
+
+
+def _row(checksum):
+    found = {"checksum": checksum, "length": 0, "seconds": 0.0, "file_rate": 0, "channels": 0, "usable": False}
+    return found | {"divisor": 1.0, "problems": []}
+
+
+def _decode(content, name, divisor, data, row):
     """(n,) int16 samples at the bank's rate; ValueError(problem, mend) for a clip that cannot be used."""
     if not content:
         raise ValueError("the file is empty (0 bytes)", "copy the recording again")
@@ -116,18 +136,18 @@ def _decode(content, job, data, row):
     if sound is not None:
         row["problems"] += sound.problems
         content = sound.of(content)
-    kind, named = formats.kind_of(content), Path(job.path).suffix[1:].upper()
-    if kind != named:
+    kind, named = formats.kind_of(content), Path(name).suffix[1:].upper()
+    if named and kind != named:
         row["problems"].append((f"another format: {kind} named .{named.lower()}; read as it is", "rename or export it"))
     with _opened(content) as file:
         row |= {"file_rate": file.samplerate, "channels": file.channels}
         _check(file, data, row)
         exact = file.subtype in _EXACT and file.samplerate == data.sample_rate
         samples, broken = _read(file, content, "int16" if exact else "float32")
-        if file.format == "FLAC" and job.room > _room(file.frames, file.samplerate, data.sample_rate):
-            said = f"a header that claims too little: {len(samples)} samples; all read"
+        if file.format == "FLAC" and len(whole := _behind_claim(content, samples.dtype.name)) > len(samples):
+            said = f"a header that claims too little: {len(samples)} of {len(whole)} samples; all read"
             row["problems"].append((said, "nothing, or export it again for a right header"))
-            samples = _behind_claim(content, samples.dtype.name)
+            samples = whole
         if len(samples) < file.frames and (broken or file.frames < _UNKNOWN):
             of = f" of {file.frames}" if file.frames < _UNKNOWN else ""
             row["problems"].append((f"truncated: ends after {len(samples)}{of} samples", "copy the recording again"))
@@ -135,7 +155,7 @@ def _decode(content, job, data, row):
     samples = samples[:, data.channel or 0] if samples.shape[1] > 1 else samples[:, 0]
     peak = float(np.abs(samples.astype(np.float32)).max(initial=0))
     if not exact:
-        row["divisor"] = job.divisor if floats else 1.0
+        row["divisor"] = divisor if floats else 1.0
         samples = _to_int16(samples, row, data.sample_rate)
     if len(samples) < SHORTEST * data.sample_rate:
         raise ValueError(
