@@ -8,9 +8,11 @@ The rooms:
     demo          seven machines made from physics, for a data root that is not there
     network       samples → trained extractor and flow → embeddings
     detection     embeddings → inlier models → clip scores → rows of the tables and their metrics
+    listening     new recordings → the scores of a trained machine, decisions, reasons
     results       rows → tables, effects, figures, submission files
 The door's upper step, above all rooms:
     run, kernels, homes    one notebook with checked parameters, the process that executes it, places where it may write
     batch, graph, job      the whole graph: its command line, Snakemake, a notebook as Snakemake starts it
+    listener      the trained machine, as users import it
     locks, console, summary    one process at a time in a run's folder; what a person sees of a run
 """

@@ -105,6 +105,18 @@ ROWS = (
 )  # of the tables, the paper's in its order
 
 
+def score_files_of(system: str) -> tuple[str, ...]:
+    """Names of the files of clip scores that a training's folder should hold.
+
+    >>> score_files_of("OE-Flow"), score_files_of("Baseline")
+    (('detector_scores.parquet', 'flow_scores.parquet'), ('scores.parquet',))
+    """
+    if (row := EXTRACTORS.get(system)) is None:
+        return ("scores.parquet",)
+    fitted = ("detector_scores.parquet",) if row.families else ()
+    return fitted + (("flow_scores.parquet",) if "flow" in row.detectors else ())
+
+
 def find_system(name: str, notebook: str | None = None) -> System:
     """The system of that name.
 

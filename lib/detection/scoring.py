@@ -79,14 +79,27 @@ def flow_scores(embeddings: Embeddings, inliers: Inliers) -> pd.DataFrame:
     if everything or len(held.clips) < inliers.calibration_minimum:
         held = embeddings.part("train", "validation") if everything else embeddings.part("train")
         print("flow: calibrated on clips that it was trained on, like the detectors of this machine on training clips")
-    tables = []
-    for part, table in (("test", embeddings.part("test")), ("calibration", held)):
-        clips = table.clips[["stem", "domain", "label"]].rename(columns={"stem": "clip"})
-        clips = clips.assign(detector="flow", fit_set="", part=part)
-        columns, owner = table.maps.mean(axis=1), np.repeat(table.clip, table.maps.shape[2])  # (segments, width)
-        for aggregator, weights in (("plain", None), ("weighted", table.columns.ravel())):
-            tables.append(clips.assign(aggregator=aggregator, score=clip_scores(columns.ravel(), owner, weights)))
+    tables = [flow_clip_scores(embeddings.part("test")).assign(part="test")]
+    tables.append(flow_clip_scores(held).assign(part="calibration"))
     return standardize(pd.concat(tables, ignore_index=True), reference_part(inliers))
+
+
+def flow_clip_scores(embeddings: Embeddings) -> pd.DataFrame:
+    """Clip scores of a flow with both aggregators, not standardised.
+
+    Args:
+        embeddings: `Embeddings` with score maps, of the clips to score.
+
+    Returns:
+        DataFrame as `detectors.score_clips`, detector "flow".
+    """
+    clips = embeddings.clips[["stem", "domain", "label"]].rename(columns={"stem": "clip"})
+    columns = embeddings.maps.mean(axis=1)  # (segments, width)
+    owner, tables = np.repeat(embeddings.clip, columns.shape[1]), []
+    for aggregator, weights in zip(AGGREGATORS, (None, embeddings.columns.ravel()), strict=True):
+        score = clip_scores(columns.ravel(), owner, weights)
+        tables.append(clips.assign(detector="flow", fit_set="", aggregator=aggregator, score=score))
+    return pd.concat(tables, ignore_index=True)
 
 
 def baseline_scores(scores: dict[str, np.ndarray], clips: pd.DataFrame, inliers: Inliers) -> pd.DataFrame:
@@ -116,6 +129,12 @@ def baseline_scores(scores: dict[str, np.ndarray], clips: pd.DataFrame, inliers:
     if found.empty:
         raise ValueError("both modes score all clips the same; are the clips silent? See problems.csv")
     return found
+
+
+def usual_map(embeddings: Embeddings) -> np.ndarray:
+    """(height, width) mean score map of healthy segments: of held-out clips, or of training clips without any."""
+    part = embeddings.clips["part"].to_numpy()[embeddings.clip]
+    return embeddings.maps[part == ("validation" if "validation" in part else "train")].mean(axis=0)
 
 
 def clip_map(maps: np.ndarray, starts: ArrayLike, segment: int, length: int) -> np.ndarray:

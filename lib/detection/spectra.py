@@ -5,13 +5,80 @@ the same clips, each scored by references that it is none of (folds): leaving ou
 would give every one the same score where there are fewer clips than numbers.
 """
 
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
-from lib.detection.density import whitened_score
+from lib.detection.density import euclidean, whitened_score
 from lib.detection.scoring import folds_of, reference_part, standardize
+from lib.detection.whitening import Whitening
+from lib.paths import readable, whole_file, write_text
 from lib.settings import Inliers
 from lib.systems import ALL, SPECTRA, SPECTRUM_CLIPS
+
+AGAIN = "delete it and run notebooks/08_spectrum_reference.ipynb again"
+
+
+@dataclass(frozen=True)
+class References:
+    """The training clips that a clip is compared with.
+
+    Attributes:
+        views: {name: (clips, numbers) float64}, as `spectrum.views`, and what else is known of each clip.
+        clips: DataFrame with `stem`, `domain`, `seconds` and `divisor` of each.
+        neighbours: K of the density.
+    """
+
+    views: dict[str, np.ndarray]
+    clips: pd.DataFrame
+    neighbours: int
+
+    @classmethod
+    def of(cls, views: dict[str, np.ndarray], clips: pd.DataFrame, neighbours: int) -> "References":
+        """Of the training clips among rows of the bank's index; ValueError where there are fewer than four."""
+        training = (clips["split"] == "train").to_numpy()
+        if training.sum() < SPECTRUM_CLIPS:
+            raise ValueError(
+                f"{training.sum()} usable training clips to compare with, at least {SPECTRUM_CLIPS} needed"
+            )
+        rows = clips.loc[training, ["stem", "domain", "seconds", "divisor"]].reset_index(drop=True)
+        return cls({name: vectors[training] for name, vectors in views.items()}, rows, neighbours)
+
+    def score(self, views: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """{view: (m,) score} of the views of m clips."""
+        return {name: whitened_score(found, self.views[name], self.neighbours) for name, found in views.items()}
+
+    def shares(self, name: str, vectors: np.ndarray) -> np.ndarray:
+        """(m, numbers) what each number of a view adds to the squared distance to the nearest reference; rows sum to 1.
+
+        With δ the difference and Σ the covariance, number i adds δ_i (Σ⁻¹δ)_i, which may be negative.
+        """
+        matrix = Whitening().fit(self.views[name]).matrix
+        nearest = euclidean(vectors @ matrix, self.views[name] @ matrix).argmin(axis=1)
+        apart = vectors - self.views[name][nearest]
+        added = apart * (apart @ matrix @ matrix.T)
+        return added / np.maximum(added.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+
+    def save(self, folder: Path, facts: dict) -> None:
+        """Write `references.npz` and, last, `model.json` of the JSON-able `facts`."""
+        clips = {f"clip {name}": np.array(values.tolist()) for name, values in self.clips.items()}
+        with whole_file(folder / "references.npz") as temporary:
+            np.savez(temporary, neighbours=self.neighbours, **clips, **self.views)
+        write_text(folder / "model.json", json.dumps(facts, indent=1))
+
+    @classmethod
+    def load(cls, folder: Path) -> tuple["References", dict]:
+        """What `save` wrote, and its facts; ValueError, naming the mend, where it is not there or damaged."""
+        with readable(folder / "references.npz", AGAIN), np.load(folder / "references.npz") as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        with readable(folder / "model.json", AGAIN):
+            facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        neighbours = int(arrays.pop("neighbours"))
+        clips = pd.DataFrame({name[5:]: arrays.pop(name) for name in list(arrays) if name.startswith("clip ")})
+        return cls(arrays, clips, neighbours), facts
 
 
 def spectrum_scores(
@@ -31,15 +98,13 @@ def spectrum_scores(
     """
     if not (clips["split"] == "test").any():
         raise ValueError("no usable test clips to score; see problems.csv of 01_data_audit")
-    training = (clips["split"] == "train").to_numpy()
-    if training.sum() < SPECTRUM_CLIPS:
-        raise ValueError(f"{training.sum()} usable training clips to compare with, at least {SPECTRUM_CLIPS} needed")
+    references, training = References.of(views, clips, neighbours), (clips["split"] == "train").to_numpy()
     table = clips[["stem", "domain", "label"]].rename(columns={"stem": "clip"})
     table = table.assign(fit_set="", aggregator="plain", part=clips["split"].replace("train", "calibration"))
-    tables = []
+    tables, tested = [], references.score({name: vectors[~training] for name, vectors in views.items()})
     for system, (name, vectors) in zip(SPECTRA, views.items(), strict=True):
         score = np.empty(len(clips))
-        score[~training] = whitened_score(vectors[~training], vectors[training], neighbours)
+        score[~training] = tested[name]
         score[training] = _held_out_scores(vectors[training], clips[training], neighbours, inliers.calibration_folds)
         tables.append(table.assign(detector=name, system=system, parameter=ALL, score=score))
     found = standardize(pd.concat(tables, ignore_index=True), reference_part(inliers))

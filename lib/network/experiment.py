@@ -128,7 +128,8 @@ class Experiment:
         dataset = self.bank.dataset
         data = {"root": dataset.root.name, "fingerprint": self.bank.fingerprint, "synthetic": dataset.synthetic}
         settings = self.settings.model_dump(mode="json")
-        return self.names | {"preset": self.preset, "data": data, "settings": settings, "made": self.provenance()}
+        facts = self.names | {"preset": self.preset, "data": data, "settings": settings, "made": self.provenance()}
+        return facts | ({"recordings": self.bank.usual(self.machine)} if self.machine else {})
 
 
 @dataclass(frozen=True)

@@ -132,6 +132,19 @@ def spectrograms(
     return torch.cat(parts).contiguous(memory_format=torch.channels_last)
 
 
+@torch.no_grad()
+def usual_spectrum(samples: torch.Tensor, rows: pd.DataFrame, mel: nn.Module, segment: int, clips: int = 64) -> list:
+    """Mean spectrogram over time of the middles of healthy clips, a list of `mels` numbers a channel.
+
+    Args:
+        samples: the bank. rows: of its index, with `mean` and `deviation`. mel: the front end. segment: samples.
+        clips: how many at most, evenly drawn.
+    """
+    chosen = rows.iloc[np.unique(np.linspace(0, len(rows) - 1, min(clips, len(rows))).astype(int))]
+    middle = np.maximum(chosen["length"].to_numpy() - segment, 0) // 2
+    return spectrograms(samples, Cuts.of(chosen, middle, samples.device), mel, segment).mean(dim=(0, 3)).tolist()
+
+
 class MelSpectrogram(nn.Module):
     """Mel spectrogram of Sec. 4.2: Hann window, centred frames, HTK mel without area normalisation."""
 

@@ -9,11 +9,12 @@ import time
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import save_model
+from safetensors.torch import load_model, save_model
 from torch import nn
 from torch.nn.functional import linear, normalize
 
@@ -22,14 +23,15 @@ from lib.network.batch import Batch
 from lib.network.device import pick_precision, prepare, versions
 from lib.network.experiment import OfAllMachines
 from lib.network.extractor import DIMENSIONS, Extractor, Outputs, map_size
-from lib.network.frontend import Cuts, MelSpectrogram
+from lib.network.frontend import Cuts, MelSpectrogram, usual_spectrum
 from lib.network.mel import QUIETEST
-from lib.paths import whole_file, write_text
+from lib.paths import readable, whole_file, write_text
 from lib.progress import progress
 from lib.recordings.classes import of_all_machines
-from lib.settings import Shared
+from lib.settings import Settings, Shared
 
 LINES = 20  # of the history
+RETRAIN = "delete it and run notebooks/09_shared_extractor.ipynb again"
 
 
 def adacos_scale(centres: int) -> float:
@@ -96,6 +98,26 @@ class SideBySide(nn.Module):
         return torch.cat([mel(waves) for mel in self.spectrograms], dim=1)
 
 
+def shared_mel(settings: Settings, device: torch.device) -> SideBySide:
+    """The front end of the shared extractor: a spectrogram a window, of one hop and the same bands."""
+    shared = settings.shared
+    own = {"hop": shared.hop, "mels": shared.mels, "low": shared.low, "high": shared.high, "power": 2, "log": False}
+    frontend = settings.frontend.model_copy(update=own)
+    windows = (shared.window, *shared.more_windows)
+    each = [MelSpectrogram(frontend.model_copy(update={"window": w}), settings.data.sample_rate) for w in windows]
+    return SideBySide(each).to(device)
+
+
+def load_shared(folder: Path, device: torch.device) -> tuple[SharedModel, dict]:
+    """The model that `SharedTrainer.save` wrote, in evaluation mode, and its facts; ValueError where there is none."""
+    with readable(folder / "model.json", RETRAIN):
+        facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    model = SharedModel(len(facts["classes"]), Settings.model_validate(facts["settings"]).shared).to(device)
+    with readable(folder / "model.safetensors", RETRAIN):
+        load_model(model, str(folder / "model.safetensors"), device=str(device))
+    return model.eval(), facts
+
+
 @dataclass(frozen=True)
 class SharedTraining(OfAllMachines):
     """The training of the shared extractor (09): what it hears and is told."""
@@ -109,12 +131,7 @@ class SharedTraining(OfAllMachines):
     @cached_property
     def mel(self) -> SideBySide:
         """The front end on the device: mel power in HTK bands, whose logarithm the model takes."""
-        frontend, shared = self.settings.frontend, self.settings.shared
-        own = {"hop": shared.hop, "mels": shared.mels, "low": shared.low, "high": shared.high}
-        frontend = frontend.model_copy(update=own | {"power": 2, "log": False})
-        windows = (shared.window, *shared.more_windows)
-        each = [MelSpectrogram(frontend.model_copy(update={"window": w}), self.bank.sample_rate) for w in windows]
-        return SideBySide(each).to(self.device)
+        return shared_mel(self.settings, self.device)
 
     @cached_property
     def clips(self) -> pd.DataFrame:
@@ -248,7 +265,13 @@ class SharedTrainer:
         with whole_file(folder / "model.safetensors") as temporary:
             save_model(self.model, str(temporary))
         write_text(folder / "history.csv", pd.DataFrame(self.history).to_csv(index=False, lineterminator="\n"))
+        clips = self.given.clips[self.given.clips["part"] == "train"]
+        healthy = {
+            machine: usual_spectrum(self.given.samples, rows, self.mel, self.segment)
+            for machine, rows in clips.groupby("machine")
+        }
         facts = self.given.facts() | {"precision": str(self.precision), "versions": versions()}
+        facts |= {"usual_spectrum": healthy}
         write_text(folder / "model.json", json.dumps(facts | {"threads": torch.get_num_threads()}, indent=1))
         self.checkpoint.unlink(missing_ok=True)
         print(f"saved under {folder}")

@@ -7,11 +7,13 @@ to the next, which clicks and roughness move.
 """
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import librosa
 import numpy as np
 import pandas as pd
 from scipy.fft import rfft
+from scipy.signal import correlate
 
 from lib.network.mel import QUIETEST, mel_bands
 from lib.progress import progress
@@ -23,6 +25,8 @@ STILL = 1e-6  # added to a modulation power
 STEADY = 1e-3  # added to a change between frames
 OCTAVES = ((1, 3), (3, 6), (6, 12), (12, 24), (24, 48))  # bins of a block's spectrum; of 128 frames 0.24–11.7 Hz
 FRAMES = 256  # transformed at once
+ALMOST = 0.8  # of the highest peak
+RUNNING = 8  # frames = 0.26 s, over which a level is taken before its extremes
 
 
 def log_mel(sound: np.ndarray, spectrum: Spectrum, sample_rate: int) -> np.ndarray:
@@ -103,17 +107,70 @@ def describe(frames: np.ndarray, block: int = 128) -> dict[str, np.ndarray]:
     return {name: view(frames, block) for name, view in VIEWS.items()}
 
 
+def running(frames: np.ndarray, width: int = RUNNING) -> np.ndarray:
+    """(frames, bands) ln power → (frames − width + 1, bands) mean over `width` frames; one mean of a clip of fewer."""
+    width = min(width, len(frames))
+    total = np.cumsum(np.concatenate([np.zeros((1, frames.shape[1])), frames]), axis=0)
+    return (total[width:] - total[:-width]) / width
+
+
+def rhythm(frames: np.ndarray) -> tuple[float, float]:
+    """How often strokes come, in periods of frames (NaN without any), and how clearly, 0 to 1.
+
+    Of the autocorrelation of the bands' mean level: its first peak, behind where it first falls below zero, that is
+    almost as high as the highest; a multiple of the period may be as high. Between frames by a parabola.
+    """
+    envelope = frames.mean(axis=1) - frames.mean()
+    size, power = len(envelope), float(np.square(envelope).sum())
+    if size < 8 or power < size * STILL:
+        return float("nan"), 0.0
+    correlation = correlate(envelope, envelope)[size - 1 : size - 1 + size // 2] / power
+    correlation *= size / (size - np.arange(len(correlation)))  # fewer frames overlap, the later the lag
+    below = np.flatnonzero(correlation < 0)
+    first = below[0] if len(below) else len(correlation)
+    left, middle, right = correlation[first:-2], correlation[first + 1 : -1], correlation[first + 2 :]
+    peaks = np.flatnonzero((middle >= left) & (middle > right) & (middle > 0))
+    if not len(peaks):
+        return float("nan"), 0.0
+    peak = peaks[middle[peaks] >= ALMOST * middle[peaks].max()][0]
+    bent = left[peak] - 2 * middle[peak] + right[peak]
+    lag = first + 1 + peak + 0.5 * (left[peak] - right[peak]) / bent
+    return float(lag), float(np.clip(middle[peak], 0, 1))
+
+
+def profile(frames: np.ndarray) -> dict[str, np.ndarray]:
+    """What a clip reaches, for the words in which a clip is compared with healthy ones.
+
+    Returns:
+        `loudest` and `softest`, (bands,) extremes over time of `running` [ln power], and `rhythm`, (2,).
+    """
+    smooth = running(frames)
+    return {"loudest": smooth.max(axis=0), "softest": smooth.min(axis=0), "rhythm": np.array(rhythm(frames))}
+
+
+def frames_of(bank: ClipBank, row: NamedTuple, spectrum: Spectrum) -> np.ndarray:
+    """(frames, bands) ln mel power of a clip of the bank; `row` of its index."""
+    return log_mel(long_enough(bank.sound(row), spectrum), spectrum, bank.sample_rate)
+
+
 def views(bank: ClipBank, rows: pd.DataFrame, spectrum: Spectrum) -> dict[str, np.ndarray]:
     """Every view of clips of the bank, {name: (rows, numbers) float64}.
 
     Args:
-        bank: `clips.ClipBank`. rows: of its index. spectrum: `settings.Spectrum`.
+        bank: `clips.ClipBank`, or `heard.Heard`. rows: of its index. spectrum: `settings.Spectrum`.
     """
+    return described(bank, rows, spectrum)[0]
+
+
+def described(
+    bank: ClipBank, rows: pd.DataFrame, spectrum: Spectrum
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Every view of clips and every clip's `profile`; arguments as of `views`, each {name: (rows, numbers) float64}."""
     found = []
     for row in progress(list(rows.itertuples()), "spectra"):
-        sound = long_enough(bank.sound(row), spectrum)
-        found.append(describe(log_mel(sound, spectrum, bank.sample_rate), spectrum.block))
-    return {name: np.stack([clip[name] for clip in found]) for name in VIEWS}
+        frames = frames_of(bank, row, spectrum)
+        found.append((describe(frames, spectrum.block), profile(frames)))
+    return tuple({name: np.stack([clip[i][name] for clip in found]) for name in found[0][i]} for i in range(2))
 
 
 def long_enough(sound: np.ndarray, spectrum: Spectrum) -> np.ndarray:

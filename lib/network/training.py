@@ -15,7 +15,7 @@ from lib.network.batch import Batch
 from lib.network.device import pick_precision, versions
 from lib.network.extractor import DIMENSIONS, MachineModel, map_size
 from lib.network.flow import Flow
-from lib.network.frontend import Cuts, spectrograms
+from lib.network.frontend import Cuts, spectrograms, usual_spectrum
 from lib.network.losses import flow_share, machine_loss, term_weights, total_loss
 from lib.network.system_training import SystemTraining
 from lib.paths import readable, whole_file, write_text
@@ -222,7 +222,9 @@ class Trainer:
         folder, history = self.given.folder, pd.DataFrame(self.history)
         with whole_file(folder / "model.safetensors") as temporary:
             save_model(self.model, str(temporary))
+        healthy = usual_spectrum(self.samples, self.given.clips.part("train"), self.mel, self.batches.segment)
         facts = self.given.facts() | {"precision": str(self.precision), "versions": versions()}
+        facts |= {"usual_spectrum": healthy}
         write_text(folder / "model.json", json.dumps(facts | {"threads": torch.get_num_threads()}, indent=1))
         write_text(folder / "history.csv", history.to_csv(index=False, lineterminator="\n"))
         self.checkpoint.unlink(missing_ok=True)

@@ -68,13 +68,14 @@ def _decibel(amplitude):
     return 20 * np.log10(np.maximum(amplitude, 1e-10))
 
 
-def measured_problems(machine: str, clips: pd.DataFrame) -> list[tuple]:
+def measured_problems(machine: str, clips: pd.DataFrame, usual: float | None = None) -> list[tuple]:
     """Entries (machine, file, problem, mend) of what was measured.
 
     Args:
-        machine: name. clips: usable rows of the index joined with `measure_clips`.
+        machine: name. clips: usable rows of the index joined with `measure_clips`. usual: seconds of a clip; None: the
+            median of these.
     """
-    usual = clips["seconds"].median()
+    usual = clips["seconds"].median() if usual is None else usual
     rules = (
         ("clipped", clips["clipped"] > 1e-3, "more than 0.1 % of the samples clipped", "lower the recording gain"),
         ("rms_dbfs", clips["rms_dbfs"] < QUIET, "almost silent", "check microphone and gain; delete the clip"),

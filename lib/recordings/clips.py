@@ -104,6 +104,11 @@ class ClipBank:
             )
         return rows
 
+    def usual(self, machine: str) -> dict[str, float]:
+        """What most training clips of a machine have: `seconds`, and the `divisor` of float samples (`levels`)."""
+        rows = self.training(machine)
+        return {"seconds": float(rows["seconds"].median()), "divisor": float(rows["divisor"].mode().max())}
+
     def pseudo_anomalous(self, machine: str) -> pd.DataFrame:
         """Usable training rows of every other machine; ValueError when there are none."""
         rows = self.clips[(self.clips["machine"] != machine) & (self.clips["split"] == "train") & self.clips["usable"]]

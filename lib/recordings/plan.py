@@ -26,6 +26,7 @@ from lib.systems import (
     System,
     Trained,
     find_system,
+    score_files_of,
 )
 
 SOURCE_CLIPS = 2  # that a system needs in its training part, as `machine.MachineClips`
@@ -129,13 +130,8 @@ class Plan:
 
     def score_files(self, run: Run) -> dict[Path, Trained]:
         """{path: `Trained`} of every file of scores that the run should hold when it has finished."""
-        found = {run.trained(*made) / "scores.parquet": made for made in (*self.baselines, *self.spectra)}
-        found |= {run.trained(*made) / "detector_scores.parquet": made for made in self.shared}
-        for made in self.trainings:
-            row = SYSTEMS[made.system]
-            found |= {run.trained(*made) / "detector_scores.parquet": made} if row.families else {}
-            found |= {run.trained(*made) / "flow_scores.parquet": made} if "flow" in row.detectors else {}
-        return found
+        every = (*self.baselines, *self.spectra, *self.shared, *self.trainings)
+        return {run.trained(*made) / name: made for made in every for name in score_files_of(made.system)}
 
 
 def split_names(text: str, known: Iterable[str]) -> list[str]:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from lib.detection.density import whitened_score
-from lib.detection.spectra import spectrum_scores
+from lib.detection.spectra import References, spectrum_scores
 from lib.settings import Inliers
 from lib.systems import SPECTRA
 
@@ -16,7 +16,7 @@ def clips(train=12, test=6):
     rows = [("train", "target" if i % 4 == 0 else "source", "normal") for i in range(train)]
     rows += [("test", "source", "anomaly" if i % 2 else "normal") for i in range(test)]
     table = pd.DataFrame(rows, columns=["split", "domain", "label"])
-    return table.assign(stem=[f"clip{i:03d}" for i in range(len(table))])
+    return table.assign(stem=[f"clip{i:03d}" for i in range(len(table))]).assign(seconds=10.0, divisor=1.0)
 
 
 def views(table, shift=0.0, seed=0):
@@ -83,3 +83,32 @@ def test_a_silent_machine_is_refused():
     table = clips()
     with pytest.raises(ValueError, match="silent"):
         spectrum_scores({name: np.zeros((len(table), 4)) for name in NAMES}, table, 4, Inliers())
+
+
+def test_references_are_kept_and_score_as_in_the_tables(tmp_path):
+    table = clips()
+    made = views(table)
+    References.of(made | {"loudest": made["level"]}, table, 4).save(tmp_path, {"machine": "fan"})
+    found, facts = References.load(tmp_path)
+    assert facts == {"machine": "fan"} and found.clips["stem"].tolist() == table["stem"][:12].tolist()
+    scores = found.score({name: vectors[12:] for name, vectors in made.items()})
+    expected = spectrum_scores(made, table, 4, Inliers())
+    for system, name in zip(SPECTRA, NAMES, strict=True):
+        own = expected[(expected["system"] == system) & (expected["part"] == "test")]
+        assert scores[name].tolist() == own["score"].tolist()
+    with pytest.raises(ValueError, match="run notebooks/08_spectrum_reference"):
+        References.load(tmp_path / "none")
+
+
+def test_shares_are_a_plain_loop_and_sum_to_one():
+    from sklearn.covariance import ledoit_wolf
+
+    table = clips()
+    made = views(table, shift=2.0)
+    references = References.of(made, table, 4)
+    found = references.shares("power", made["power"][12:])
+    inverse = np.linalg.inv(ledoit_wolf(made["power"][:12])[0])
+    for vector, shares in zip(made["power"][12:], found, strict=True):
+        apart = min((vector - r for r in made["power"][:12]), key=lambda d: d @ inverse @ d)
+        assert shares == pytest.approx(apart * (inverse @ apart) / (apart @ inverse @ apart), rel=1e-6, abs=1e-9)
+        assert shares.sum() == pytest.approx(1)

@@ -1,0 +1,322 @@
+"""A trained machine, given new recordings: scores as in the tables, a threshold, a decision.
+
+What a row of the tables says of a clip follows from the raw scores of its detectors and from the scores of the
+calibration clips, which the run's files hold: both go through the functions that make the tables.
+"""
+
+import copy
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from lib.detection import ensembles, score_files, scoring
+from lib.listening import exported
+from lib.listening.maps import USUAL, ClipMap, clip_map, usual_of
+from lib.listening.reasons import Reason, reason
+from lib.listening.stream import Stream
+from lib.listening.trained import ENCODER_COPY, Ear
+from lib.network.device import versions
+from lib.network.spectrum import frames_of
+from lib.paths import Run
+from lib.recordings import audit
+from lib.recordings.heard import Heard, Source
+from lib.settings import Settings
+from lib.systems import ENCODER, ENSEMBLES, EXTRACTORS, ROWS, ROWS_OF, SPECTRUM, Trained, score_files_of
+
+PREFERRED = ("Spectrum", "Shared", "Submitted 1")  # rows, where the run has one and none is named
+CONSTANTS = ["system", "parameter", "detector", "fit_set", "aggregator"]
+FOLDERS = {*EXTRACTORS, *ROWS_OF}  # of a machine, in which something is trained
+MINUTES = 24 * 60  # of a day, a clip each
+
+
+class Listener:
+    """One machine of a run, listening with one row of its tables.
+
+    Attributes:
+        machine: its name. row: of the tables, by which it decides. rows: all that it can listen with.
+        threshold: above which a clip is called anomalous; standardised, so that the calibration clips have mean 0 and
+            deviation 1.
+    """
+
+    def __init__(self, machine: str, trained: Mapping[Trained, Ear], scores: pd.DataFrame, row: str | None = None,
+                 asked: Sequence[str] = (), rows: Sequence[str] = ROWS):  # fmt: skip
+        """As `load` makes it.
+
+        Args:
+            machine: its name. trained: what is trained for it. scores: of the run, of these trainings, with the columns
+                `score_files.COLUMNS`. row: of the tables. asked: systems of the run, of which Submitted 1–4 are made.
+            rows: which may be listened with.
+        """
+        self.machine, self._trained, self._scores, self._asked = machine, trained, scores, asked
+        self.settings: Settings = next(iter(trained.values())).settings
+        self._reference = scoring.reference_part(self.settings.inliers)
+        self._every = self._rows(scores)
+        self.rows = [name for name in ROWS if name in set(self._every["system"]) and name in rows]
+        self._listen_with(row or next((name for name in PREFERRED if name in self.rows), self.rows[0]))
+
+    def _listen_with(self, row):
+        if row not in self.rows:
+            raise ValueError(f"{self.machine}: no row {row!r} here; it has {', '.join(self.rows)}")
+        self.row, self._known = row, self._every[self._every["system"] == row]
+        self.set_threshold(quantile=self.settings.evaluation.decision_quantile)
+
+    def using(self, row: str) -> "Listener":
+        """The same machine, listening with another row; what both need is loaded once."""
+        other = copy.copy(self)
+        other._listen_with(row)
+        return other
+
+    @classmethod
+    def load(cls, folder: str | Path, row: str | None = None, seed: int | None = None) -> "Listener":
+        """Open a machine of a run, one trained system, or what `export` wrote.
+
+        Args:
+            folder: outputs/<run>/<machine>, or below it <system>/<parameter>/seed<k>, or an export. row: of the tables;
+                without one `PREFERRED`. seed: of the trainings; without one the smallest.
+
+        Raises:
+            ValueError: nothing is trained there, or no such row; names the mend.
+        """
+        folder = Path(folder).expanduser().resolve()
+        if exported.is_export(folder):
+            return cls._of_export(folder, row)
+        one = folder.name.startswith("seed") and folder.parents[1].name in FOLDERS
+        machine = folder.parents[2] if one else folder
+        places = [folder] if one else sorted(machine.glob("*/*/seed*"))
+        made = {place: _trained(place) for place in places if place.parents[1].name in FOLDERS}
+        files = {place / name: made[place] for place in made for name in score_files_of(made[place].system)}
+        files = {path: which for path, which in files.items() if path.exists()}
+        if not files:
+            raise ValueError(f"{folder}: nothing trained there; give the folder of a machine of a run: outputs/<run>/…")
+        seeds = {which.seed for which in files.values() if which.system != SPECTRUM} or {0}
+        seed = min(seeds) if seed is None else seed
+        if seed not in seeds:
+            raise ValueError(f"{folder}: no seed {seed}; it has {', '.join(map(str, sorted(seeds)))}")
+        files = {path: which for path, which in files.items() if which.system == SPECTRUM or which.seed == seed}
+        run = Run(machine.parent)
+        ears = {which: Ear(which, path.parent, run.common(which.system, seed)) for path, which in files.items()}
+        scores = pd.concat([score_files.load_scores(path).assign(seed=seed) for path in files], ignore_index=True)
+        asked = () if one else next(iter(ears.values())).settings.systems
+        return cls(machine.name, ears, scores, row, asked)
+
+    @classmethod
+    def _of_export(cls, path, row):
+        scratch = tempfile.TemporaryDirectory(prefix="asd-listener-")
+        folder, manifest, scores = exported.read(path, Path(scratch.name))
+        run, made = Run(folder), [Trained(manifest["machine"], *each) for each in manifest["trained"]]
+        ears = {which: Ear(which, run.trained(*which), run.common(which.system, which.seed)) for which in made}
+        chosen = row or manifest["row"]
+        listener = cls(manifest["machine"], ears, scores, chosen, manifest["asked"], manifest["rows"])
+        if chosen == manifest["row"]:
+            listener.set_threshold(value=manifest["threshold"])
+        listener._scratch = scratch  # lives as long as the listener
+        return listener
+
+    def export(self, path: str | Path) -> Path:
+        """Copy what the row needs, and Spectrum for its reasons, into a new folder, or a zip by its name.
+
+        Raises:
+            ValueError: something is there already.
+        """
+        files, usual, kept, inside = {}, {}, [], Run(Path())
+        for made, ear in self._trained.items():
+            if made.system not in {SPECTRUM, *self._needed(self.row)}:
+                continue
+            kept.append(made)
+            common = inside.common(made.system, made.seed)
+            for place, source in ((inside.trained(*made), ear.folder), (common, ear.common)):
+                found = [source / name for name in exported.TRAINED] if source else []
+                files |= {(place / file.name).as_posix(): file for file in found if file.exists()}
+            if made.system == ENCODER:
+                files[(common / ENCODER_COPY).as_posix()] = ear.extractor.model.path
+            if ear.flow:
+                usual[(inside.trained(*made) / USUAL).as_posix()] = usual_of(ear.folder)
+        systems = {made.system for made in kept}
+        facts = {
+            "machine": self.machine, "row": self.row, "threshold": self.threshold, "asked": list(self._asked),
+            "rows": [row for row in self.rows if self._needed(row) <= systems], "trained": [made[1:] for made in kept],
+            "settings": self.settings.model_dump(mode="json"), "versions": versions(),
+        }  # fmt: skip
+        own = self._scores[self._scores["system"].map(_folder_of).isin(systems)]
+        return exported.write(Path(path).expanduser(), files, usual, own, facts)
+
+    def stream(self, rate: int, seconds: float | None = None, step: float | None = None) -> Stream:
+        """A `Stream` of samples at `rate` Hz.
+
+        Args:
+            seconds: of a stretch that is scored as a clip; None: of the machine's usual clip, to which the threshold
+                belongs. step: between two; None: half of it.
+        """
+        seconds = seconds or self._usual.get("seconds", 10.0)
+        return Stream(self, rate, seconds, step or seconds / 2)
+
+    def map(self, clip: Source, rate: int | None = None, system: str | None = None) -> ClipMap:
+        """Where in time and frequency one clip is strange.
+
+        Args:
+            clip: path, bytes or array. rate: of an array. system: of the row's, whose map is wanted; without one the
+                first that has a flow, else Spectrum, else the first.
+
+        Raises:
+            ValueError: the clip cannot be used, or the row has no such system.
+        """
+        heard = self.hear([clip], rate)
+        if heard.clips.empty:
+            raise ValueError("; ".join(f"{p.clip}: {p.problem} ({p.mend})" for p in heard.problems.itertuples()))
+        needed = self._needed(self.row)
+        ears = {made.system: ear for made, ear in self._trained.items() if made.system in needed}
+        order = sorted(ears, key=lambda name: (not ears[name].flow, name != SPECTRUM))
+        if (name := system or order[0]) not in ears:
+            raise ValueError(f"{self.row} has no {name}; it has {', '.join(ears)}")
+        return clip_map(ears[name], heard, self.machine)
+
+    def hear(self, sources: Sequence[Source] | Source, rate: int | None = None) -> Heard:
+        """Decode clips as the run's own were: `recordings.heard.Heard`."""
+        heard = Heard(sources, self.settings.data, rate, self._usual.get("divisor", 1.0))
+        measured = heard.clips.join(audit.measure_clips(heard, heard.clips))
+        found = audit.measured_problems(
+            self.machine, measured.assign(path=measured["stem"]), self._usual.get("seconds")
+        )
+        heard.add_problems([entry[1:] for entry in found])
+        return heard
+
+    def score(self, sources: Sequence[Source] | Source, rate: int | None = None) -> pd.DataFrame:
+        """Score clips, each by itself.
+
+        Args:
+            sources: paths, bytes of audio files, or arrays, one or several. rate: of arrays, in Hz.
+
+        Returns:
+            DataFrame, a row a clip that can be used, in their order: `clip`, `score` (standardised), `threshold`,
+            `decision` (whether it is called anomalous), `percentile` (of the calibration clips that score lower, in
+            percent), `reason` (one sentence, "" without a Spectrum in the run), `problems` (what the audit says of it).
+        """
+        heard = self.hear(sources, rate)
+        with threadpool_limits(self.settings.threads, "blas"):  # as when the references were scored
+            score, normal = self._score(heard), self.normal
+        said = heard.problems.groupby("clip")["problem"].agg("; ".join)
+        return pd.DataFrame({
+            "clip": heard.clips["stem"],
+            "score": score,
+            "threshold": self.threshold,
+            "decision": score > self.threshold,
+            "percentile": [100 * float(np.mean(normal < value)) for value in score],
+            "reason": [found.words for found in self.reasons(heard)] or "",
+            "problems": [said.get(name, "") for name in heard.clips["stem"]],
+        })  # fmt: skip
+
+    def reasons(self, heard: Heard) -> list[Reason]:
+        """Why each clip sounds strange; empty where the run has no Spectrum, whose references know what is healthy."""
+        ear = next((ear for made, ear in self._trained.items() if made.system == SPECTRUM), None)
+        if ear is None:
+            return []
+        spectrum, rate = ear.settings.spectrum, heard.sample_rate
+        rows = heard.clips.itertuples()
+        return [reason(frames_of(heard, row, spectrum), ear.references, spectrum, rate) for row in rows]
+
+    @property
+    def normal(self) -> np.ndarray:
+        """(clips,) scores of the calibration clips, which are normal."""
+        return self._known.loc[self._known["part"] == self._reference, "score"].to_numpy()
+
+    def set_threshold(
+        self, quantile: float | None = None, value: float | None = None, false_alarms: float | None = None
+    ) -> float:
+        """Set, and return, the threshold, by one of three.
+
+        Args:
+            quantile: of the gamma distribution of the calibration scores, as the challenge's baseline has it. value:
+                the score itself. false_alarms: the wished share of normal clips above it, by the calibration scores.
+        """
+        given = [each for each in (quantile, value, false_alarms) if each is not None]
+        if len(given) != 1:
+            raise ValueError("give one of quantile, value and false_alarms")
+        if value is None and not 0 < given[0] < 1:
+            raise ValueError(f"{given[0]}: a share between 0 and 1 is wanted")
+        if value is not None:
+            self.threshold = float(value)
+        elif quantile is not None:
+            self.threshold = scoring.decision_threshold(self.normal, quantile)[0]
+        else:
+            self.threshold = float(np.quantile(self.normal, 1 - false_alarms, method="higher"))
+        return self.threshold
+
+    def costs(self, thresholds: Sequence[float] = ()) -> pd.DataFrame:
+        """What thresholds would have cost on the run's labelled test clips.
+
+        Args:
+            thresholds: some; without them the one that is set and twenty along the scores.
+
+        Returns:
+            DataFrame with `threshold`, `precision`, `recall`, and `false_alarms_a_day` at a clip a minute; empty where
+            no test clip has a label.
+        """
+        test = self._known[(self._known["part"] == "test") & (self._known["label"] != "")]
+        anomalous, score = (test["label"] == "anomaly").to_numpy(), test["score"].to_numpy()
+        if not len(thresholds) and len(score):
+            thresholds = np.unique([self.threshold, *np.quantile(score, np.linspace(0, 0.95, 20))])
+        rows = []
+        for value in thresholds if len(score) else ():
+            called = score > value
+            right = (called & anomalous).sum()
+            rows.append({
+                "threshold": value,
+                "precision": right / called.sum() if called.any() else np.nan,
+                "recall": right / anomalous.sum() if anomalous.any() else np.nan,
+                "false_alarms_a_day": MINUTES * called[~anomalous].mean() if (~anomalous).any() else np.nan,
+            })  # fmt: skip
+        return pd.DataFrame(rows, columns=["threshold", "precision", "recall", "false_alarms_a_day"])
+
+    def _needed(self, row):
+        """Folders of the trainings that a row is made of."""
+        rows, waiting = set(), [row]
+        while waiting:
+            name = waiting.pop()
+            rows.add(name)
+            waiting += ENSEMBLES[name][0] if name in ENSEMBLES else ()
+        there = {made.system for made in self._trained}
+        return {folder for folder in there if rows & {folder, *ROWS_OF.get(folder, ())}}
+
+    @cached_property
+    def _usual(self) -> dict:
+        """As `ClipBank.usual`; empty where only systems of all machines are at hand."""
+        return next((ear.facts["recordings"] for ear in self._trained.values() if "recordings" in ear.facts), {})
+
+    def _score(self, heard):
+        """(clips,) scores by the row; each clip has a number for a name, since names may be equal."""
+        numbered = heard.clips["stem"].to_numpy()
+        heard.clips["stem"] = [str(i) for i in range(len(heard.clips))]
+        needed = self._needed(self.row)
+        own = self._scores[self._scores["system"].map(_folder_of).isin(needed)]
+        constants = own.drop_duplicates(CONSTANTS)[[*CONSTANTS, "mean", "deviation"]]
+        tables = [own[own["part"] == self._reference]]
+        for made, ear in self._trained.items():
+            if made.system in needed and len(heard.clips):
+                raw = ear.score(heard).assign(machine=self.machine, parameter=made.parameter, seed=own["seed"].iloc[0])
+                raw = raw.merge(constants, on=CONSTANTS).assign(part="new")
+                tables.append(raw.assign(standardized=(raw["score"] - raw["mean"]) / raw["deviation"]))
+        rows = self._rows(pd.concat(tables, ignore_index=True))
+        heard.clips["stem"] = numbered
+        found = rows[(rows["system"] == self.row) & (rows["part"] == "new")].set_index("clip")["score"]
+        return found.reindex([str(i) for i in range(len(heard.clips))]).to_numpy()
+
+    def _rows(self, scores):
+        """Rows of the tables, protocol `all`, by the functions of 06."""
+        each = ensembles.detector_scores(scores, self.settings.evaluation.weighted_machines)
+        rows = ensembles.system_rows(each, reference=self._reference)
+        return ensembles.add_submitted(rows, self._asked, self._reference)
+
+
+def _folder_of(row):
+    return next((folder for folder, rows in ROWS_OF.items() if row in rows), row)
+
+
+def _trained(folder):
+    """Which training lies in …/<machine>/<system>/<parameter>/seed<k>."""
+    *_, machine, system, parameter, seed = folder.parts
+    return Trained(machine, system, parameter, int(seed.removeprefix("seed")))
