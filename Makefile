@@ -1,14 +1,15 @@
-# make demo | test | test-all | lint | lab | run | paper | results | study | bench          every target sets $(VENV) up by itself
+# make demo | test | test-all | lint | lab | run | paper | score | watch | results | study | bench          every target sets $(VENV) up by itself
 PYTHON ?= python3
 PRESET ?= quick
 SEEDS ?= 0
 RUN ?= $(basename $(notdir $(PRESET)))
 CORES ?=
 LAB ?=
+CSV ?= scores.csv
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint lab run paper results study bench
+.PHONY: demo test test-all lint lab run paper score watch results study bench
 export PYTHONPATH := $(CURDIR)
 export JUPYTER_PREFER_ENV_PATH := 1
 unexport PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
@@ -36,6 +37,10 @@ lint: $(VENV)/ready
 lab: $(VENV)/ready
 	@test -z "$(ROOT)" || echo 'you are root: JupyterLab is for this computer alone; out of a container: make lab LAB=--ip=0.0.0.0'
 	$(BIN)/python -m lib.homes jupyterlab --notebook-dir=. $(ROOT) $(LAB)
+
+score watch: $(VENV)/ready
+	@test -n "$(MODEL)$(CLIPS)$(FOLDER)" || { echo 'usage: make score MODEL=outputs/<run>/<machine> CLIPS=<folder or files> [CSV=scores.csv] [ROW="OE-Flow"] [PICTURES=<folder>]; make watch MODEL=… FOLDER=<folder>'; exit 2; }
+	$(BIN)/python -m lib.score "$(MODEL)" $(if $(filter watch,$@),"$(FOLDER)" --watch,$(CLIPS)) --csv "$(CSV)" --row "$(ROW)" --pictures "$(PICTURES)"
 
 results: $(VENV)/ready
 	$(BIN)/python -m lib.results.page $(or $(RUNS),outputs/demo)

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from lib.detection import ensembles, score_files, scoring
 from lib.listening import exported
 from lib.listening.maps import USUAL, ClipMap, clip_map, usual_of
-from lib.listening.reasons import Reason, reason
+from lib.listening.reasons import DECIBEL, Reason, reason
 from lib.listening.stream import Stream
 from lib.listening.trained import ENCODER_COPY, Ear
 from lib.network.device import versions
@@ -165,7 +165,10 @@ class Listener:
         Raises:
             ValueError: the clip cannot be used, or the row has no such system.
         """
-        heard = self.hear([clip], rate)
+        return self.map_heard(self.hear([clip], rate), system)
+
+    def map_heard(self, heard: Heard, system: str | None = None) -> ClipMap:
+        """As `map`, of one clip that `hear` has decoded."""
         if heard.clips.empty:
             raise ValueError("; ".join(f"{p.clip}: {p.problem} ({p.mend})" for p in heard.problems.itertuples()))
         needed = self._needed(self.row)
@@ -175,14 +178,20 @@ class Listener:
             raise ValueError(f"{self.row} has no {name}; it has {', '.join(ears)}")
         return clip_map(ears[name], heard, self.machine)
 
+    def spectrogram(self, heard: Heard) -> ClipMap:
+        """Mel spectrogram of the one clip in `heard`, as Spectrum hears it."""
+        row, spectrum = next(heard.clips.itertuples()), self.settings.spectrum
+        values = DECIBEL * frames_of(heard, row, spectrum).T
+        return ClipMap(values, row.seconds, (spectrum.low, spectrum.high), "level [dB]")
+
     def hear(self, sources: Sequence[Source] | Source, rate: int | None = None) -> Heard:
         """Decode clips as the run's own were: `recordings.heard.Heard`."""
         heard = Heard(sources, self.settings.data, rate, self._usual.get("divisor", 1.0))
         measured = heard.clips.join(audit.measure_clips(heard, heard.clips))
-        found = audit.measured_problems(
-            self.machine, measured.assign(path=measured["stem"]), self._usual.get("seconds")
-        )
-        heard.add_problems([entry[1:] for entry in found])
+        by_place = measured.assign(path=measured["source"])
+        found = audit.measured_problems(self.machine, by_place, self._usual.get("seconds"))
+        names = dict(zip(heard.clips["source"], heard.clips["stem"], strict=True))
+        heard.add_problems([(place, names[place], problem, mend) for _, place, problem, mend in found])
         return heard
 
     def score(self, sources: Sequence[Source] | Source, rate: int | None = None) -> pd.DataFrame:
@@ -196,10 +205,13 @@ class Listener:
             `decision` (whether it is called anomalous), `percentile` (of the calibration clips that score lower, in
             percent), `reason` (one sentence, "" without a Spectrum in the run), `problems` (what the audit says of it).
         """
-        heard = self.hear(sources, rate)
+        return self.score_heard(self.hear(sources, rate))
+
+    def score_heard(self, heard: Heard) -> pd.DataFrame:
+        """As `score`, of clips that `hear` has decoded."""
         with threadpool_limits(self.settings.threads, "blas"):  # as when the references were scored
             score, normal = self._score(heard), self.normal
-        said = heard.problems.groupby("clip")["problem"].agg("; ".join)
+        said = heard.problems.groupby("source")["problem"].agg("; ".join)
         return pd.DataFrame({
             "clip": heard.clips["stem"],
             "score": score,
@@ -207,7 +219,7 @@ class Listener:
             "decision": score > self.threshold,
             "percentile": [100 * float(np.mean(normal < value)) for value in score],
             "reason": [found.words for found in self.reasons(heard)] or "",
-            "problems": [said.get(name, "") for name in heard.clips["stem"]],
+            "problems": [said.get(place, "") for place in heard.clips["source"]],
         })  # fmt: skip
 
     def reasons(self, heard: Heard) -> list[Reason]:

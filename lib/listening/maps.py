@@ -29,14 +29,15 @@ class ClipMap:
 
     Attributes:
         values: (height, columns), the lowest band first; larger is stranger.
-        seconds: of the clip; columns are of equal length. hertz: its lowest and highest edge (mel scale between).
-        kind: what the values are, with their unit.
+        seconds: of the clip; columns are of equal length. hertz: its lowest and highest edge. kind: what the values
+            are, with their unit. htk: whether the mel scale between is HTK's, or Slaney's.
     """
 
     values: np.ndarray
     seconds: float
     hertz: tuple[float, float]
     kind: str
+    htk: bool = True
 
 
 def clip_map(ear, heard: Heard, machine: str) -> ClipMap:
@@ -93,7 +94,7 @@ def residual_map(baseline: autoencoder.Baseline, heard: Heard, settings: Setting
     inputs, outputs = next(autoencoder.reconstructions(baseline.network, frames))
     middle = settings.autoencoder.frames // 2
     values = (inputs - outputs)[:, middle].square().T.cpu().numpy()
-    return ClipMap(values, float(heard.clips["seconds"].iloc[0]), (0.0, rate / 2), "squared error [dB²]")
+    return ClipMap(values, float(heard.clips["seconds"].iloc[0]), (0.0, rate / 2), "squared error [dB²]", htk=False)
 
 
 def beyond_map(references: References, heard: Heard, settings: Settings) -> ClipMap:
@@ -138,7 +139,7 @@ def occlusion_map(extractor, heard: Heard, usual: np.ndarray, score) -> ClipMap:
     """
     settings, rows = extractor.settings, extractor.rows(heard)
     embedder, embedded, row = extractor.embedder(heard), extractor.embed(heard), rows.iloc[0]
-    segment, rate = settings.segment_samples, settings.data.sample_rate
+    segment = settings.segment_samples
     starts = segment_starts(row["length"], segment, settings.frontend.segment_overlap)
     cuts = Cuts.of(rows.iloc[np.zeros(len(starts), int)], starts)
     inputs = spectrograms(heard.tensor(), cuts, extractor.mel, segment)
@@ -160,7 +161,7 @@ def occlusion_map(extractor, heard: Heard, usual: np.ndarray, score) -> ClipMap:
             vectors[hit] = _vectors(embedder, changed)
             values[band, column] = whole - score(replace(embedded, vectors=vectors))
     low, high = settings.frontend.low, settings.frontend.high
-    return ClipMap(values, rate and row["seconds"], (low, high), "occlusion: what the score loses without it")
+    return ClipMap(values, row["seconds"], (low, high), "occlusion: what the score loses without it")
 
 
 def _vectors(embedder: Embedder, inputs):

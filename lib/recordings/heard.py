@@ -25,10 +25,10 @@ class Heard:
     """New clips, as an embedder and the views of Spectrum are given a bank.
 
     Attributes:
-        clips: DataFrame, one row a clip that can be used: `stem`, `path` ("" for what is no file), `start` and `length`
-            [samples], `seconds`, `file_rate` [Hz], `channels`, `divisor`, and as unknown `domain`, `label`,
-            `attributes`.
-        problems: DataFrame of `clip`, `problem` and `mend`, also of clips that cannot be used.
+        clips: DataFrame, one row a clip that can be used: `source` (its place among the sources), `stem`, `path` (""
+            for what is no file), `start` and `length` [samples], `seconds`, `file_rate` [Hz], `channels`, `divisor`,
+            and as unknown `domain`, `label`, `attributes`.
+        problems: DataFrame of `source`, `clip`, `problem` and `mend`, also of clips that cannot be used.
         samples: (total,) int16. sample_rate: Hz.
     """
 
@@ -63,20 +63,31 @@ class Heard:
             name = names[i] if names is not None else Path(source).name if file else f"clip {i + 1}"
             scale = 1.0 if isinstance(source, np.ndarray) else divisor
             samples, row = _decoded(source, data, rate, scale)
-            problems += [(name, *each) for each in row.pop("problems")]
+            problems += [(i, name, *each) for each in row.pop("problems")]
             if row["usable"]:
-                rows.append({"stem": name, "path": str(source) if file else "", "start": start} | row)
+                rows.append({"source": i, "stem": name, "path": str(source) if file else "", "start": start} | row)
                 sounds.append(samples)
                 start += len(samples)
-        columns = ("stem", "path", "start", "length", "seconds", "file_rate", "channels", "divisor", "checksum")
+        columns = (
+            "source",
+            "stem",
+            "path",
+            "start",
+            "length",
+            "seconds",
+            "file_rate",
+            "channels",
+            "divisor",
+            "checksum",
+        )
         clips = pd.DataFrame(rows, columns=columns)
         self.clips = clips.assign(domain="", label="", attributes="{}", split="test")
-        self.problems = pd.DataFrame(problems, columns=("clip", "problem", "mend"))
+        self.problems = pd.DataFrame(problems, columns=("source", "clip", "problem", "mend"))
         self.samples = np.concatenate(sounds) if sounds else np.empty(0, np.int16)
         self.sample_rate = data.sample_rate
 
-    def add_problems(self, entries: Sequence[tuple[str, str, str]]) -> None:
-        """Join (clip, problem, mend) to `problems`."""
+    def add_problems(self, entries: Sequence[tuple[int, str, str, str]]) -> None:
+        """Join (source, clip, problem, mend) to `problems`."""
         more = pd.DataFrame(list(entries), columns=self.problems.columns)
         self.problems = pd.concat([self.problems, more], ignore_index=True)
 

@@ -1,0 +1,93 @@
+"""`make score` and `make watch`: a line a clip, whatever else lies there and however it ends."""
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from lib import score
+from lib.paths import PROJECT, data_folder
+
+CLIPS = data_folder("", "few") / "dev_data" / "raw" / "fan" / "test"
+
+
+def rows(path):
+    return list(csv.DictReader(path.open(encoding="utf-8", newline="")))
+
+
+@pytest.fixture
+def folder(smoke, tmp_path):
+    """Three clips, one of them below, and one that is none."""
+    place = tmp_path / "new"
+    (place / "night").mkdir(parents=True)
+    for clip, name in zip(sorted(CLIPS.glob("*.wav")), ("a.wav", "b.wav", "night/a.wav"), strict=False):
+        shutil.copyfile(clip, place / name)
+    (place / "empty.wav").touch()
+    (place / "notes.txt").write_text("x")
+    return place
+
+
+def test_every_clip_has_a_line_and_what_cannot_be_read_says_why(smoke, folder, tmp_path, capsys):
+    given = [str(smoke[0] / "fan"), str(folder), "--csv", str(tmp_path / "s.csv"), "--threshold", "-100"]
+    assert score.main([*given, "--pictures", str(tmp_path / "pictures")]) == 1
+    found = {row["file"]: row for row in rows(tmp_path / "s.csv")}
+    assert len(found) == 4 and {row["decision"] for row in found.values()} == {"True", ""}
+    assert "empty" in found[str(folder / "empty.wav")]["problems"] and found[str(folder / "a.wav")]["reason"]
+    assert found[str(folder / "a.wav")]["score"] != found[str(folder / "night" / "a.wav")]["score"]
+    printed = capsys.readouterr().out
+    assert "4 clips in" in printed and "1 could not be read" in printed and printed.count("ANOMALOUS") == 3
+    assert sorted(p.name for p in (tmp_path / "pictures").glob("*.png")) == ["new_a.png", "new_b.png", "night_a.png"]
+    (folder / "empty.wav").unlink()
+    assert score.main(given) == 0 and len(rows(tmp_path / "s.csv")) == 4
+
+
+def test_what_is_refused_before_it_starts(smoke, tmp_path, capsys):
+    model = str(smoke[0] / "fan")
+    for given, said in (
+        ([str(tmp_path), str(tmp_path)], "nothing trained there"),
+        ([model, str(tmp_path / "none")], "no such file or folder"),
+        ([model, str(tmp_path)], "no .wav or .flac file"),
+        ([model, str(tmp_path), "--row", "OE"], "no row 'OE'"),
+        ([model, str(tmp_path), "--false-alarms", "7"], "between 0 and 1"),
+        ([model, str(CLIPS), str(CLIPS), "--watch"], "takes one folder"),
+    ):
+        assert score.main([*given, "--csv", str(tmp_path / "s.csv")]) == 2
+        assert said in capsys.readouterr().err
+
+
+@pytest.mark.long
+def test_watching_waits_for_a_file_that_grows_and_survives_a_kill(smoke, folder, tmp_path):
+    table, content = tmp_path / "s.csv", (folder / "a.wav").read_bytes()
+    shutil.rmtree(folder / "night")
+    for name in ("b.wav", "empty.wav"):
+        (folder / name).unlink()
+    command = [sys.executable, "-m", "lib.score", smoke[0] / "fan", folder, "--csv", table, "--watch"]
+
+    def watched(lines):
+        process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        until = time.monotonic() + 60
+        while time.monotonic() < until and (not table.exists() or len(rows(table)) < lines):
+            time.sleep(0.2)
+            if growing.stat().st_size < len(content):
+                with growing.open("ab") as file:
+                    file.write(content[growing.stat().st_size :][: len(content) // 8])
+        return process
+
+    growing = folder / "grows.wav"
+    growing.write_bytes(content[:100])
+    process = watched(2)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    found = rows(table)
+    assert [row["score"] for row in found] == [found[0]["score"]] * 2, "the whole file was heard"
+    shutil.copyfile(sorted(CLIPS.glob("*.wav"))[1], folder / "later.wav")
+    process = watched(3)
+    process.send_signal(signal.SIGINT)
+    printed = process.communicate()[0]
+    assert process.returncode == 130 and "later.wav" in printed and "stopped; what was scored" in printed
+    assert [row["file"].rsplit("/", 1)[1] for row in rows(table)] == ["a.wav", "grows.wav", "later.wav"]
