@@ -1,4 +1,4 @@
-# make demo | test | test-all | lint | lab | run | paper | score | watch | results | study | bench          every target sets $(VENV) up by itself
+# make demo | test | test-all | lint | lab | run | paper | fit | score | watch | results | study | bench          every target sets $(VENV) up by itself
 PYTHON ?= python3
 PRESET ?= quick
 SEEDS ?= 0
@@ -9,7 +9,7 @@ CSV ?= scores.csv
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint lab run paper score watch results study bench
+.PHONY: demo test test-all lint lab run paper fit score watch results study bench
 export PYTHONPATH := $(CURDIR)
 export JUPYTER_PREFER_ENV_PATH := 1
 unexport PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
@@ -37,6 +37,10 @@ lint: $(VENV)/ready
 lab: $(VENV)/ready
 	@test -z "$(ROOT)" || echo 'you are root: JupyterLab is for this computer alone; out of a container: make lab LAB=--ip=0.0.0.0'
 	$(BIN)/python -m lib.homes jupyterlab --notebook-dir=. $(ROOT) $(LAB)
+
+fit: $(VENV)/ready
+	@test -n "$(DATA)" -a -n "$(MACHINE)" || { echo 'usage: make fit DATA=<folder of healthy recordings> MACHINE=<name> [OTHERS=<folder>] [PRESET=quick] [RUN=<name>]'; exit 2; }
+	$(BIN)/python -m lib.fit "$(DATA)" --machine "$(MACHINE)" --others "$(OTHERS)" --preset "$(PRESET)" --run "$(if $(filter $(basename $(notdir $(PRESET))),$(RUN)),,$(RUN))" --cores "$(CORES)"
 
 score watch: $(VENV)/ready
 	@test -n "$(MODEL)$(CLIPS)$(FOLDER)" || { echo 'usage: make score MODEL=outputs/<run>/<machine> CLIPS=<folder or files> [CSV=scores.csv] [ROW="OE-Flow"] [PICTURES=<folder>]; make watch MODEL=… FOLDER=<folder>'; exit 2; }

@@ -117,6 +117,12 @@ def bank_folder(run: Run, data_root: str | Path, sample_rate: int, channel: int 
     return run.root.parent / "banks" / f"{root.name}-{key}"
 
 
+def shown(path: str | Path) -> Path:
+    """A path as a command would name it from the project's folder: relative where it lies in it."""
+    path = Path(path)
+    return path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
+
+
 @contextmanager
 def readable(path: str | Path, mend: str) -> Iterator[None]:
     """Turn any failure to read `path` within the block into a ValueError that names it and the mend."""

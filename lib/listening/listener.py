@@ -236,6 +236,12 @@ class Listener:
         """(clips,) scores of the calibration clips, which are normal."""
         return self._known.loc[self._known["part"] == self._reference, "score"].to_numpy()
 
+    @property
+    def held_out(self) -> np.ndarray:
+        """(clips,) scores of the run's test clips that no label calls anomalous."""
+        test = self._known[(self._known["part"] == "test") & (self._known["label"] != "anomaly")]
+        return test["score"].to_numpy()
+
     def set_threshold(
         self, quantile: float | None = None, value: float | None = None, false_alarms: float | None = None
     ) -> float:

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import librosa
 import matplotlib
@@ -58,7 +58,7 @@ def save(figures: dict[str, Figure], folder: Path, prefix: str = "") -> None:
             write_png(figure, temporary)
 
 
-def write_png(figure: Figure, path: Path, dpi: int = 200) -> None:
+def write_png(figure: Figure, path: Path | IO[bytes], dpi: int = 200) -> None:
     """Write a figure of `laid_out` as PNG."""
     shown, figure.dpi = figure.dpi, dpi
     FigureCanvasAgg(figure).print_png(path, metadata={"Software": None})

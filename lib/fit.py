@@ -1,0 +1,111 @@
+"""Fits a machine of one's own: python -m lib.fit FOLDER --machine NAME (`make fit`), from healthy recordings alone.
+
+First Spectrum, by which the machine can be scored after seconds; then what is trained, with other machines' sound,
+stands beside it. At the end one page says what the clips that nobody has heard say of each.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from lib import batch, homes, paths
+from lib.demo.data import make_demo_data
+from lib.recordings import own
+from lib.recordings.audit import measure_clips, measured_problems
+from lib.recordings.clips import ClipBank
+from lib.settings import load_settings
+
+FIRST = "base: {base}\nsystems: []\nbaselines: false\nbeyond: [Spectrum]\n"
+SECOND = "base: {base}\nsystems: [{systems}]\nbaselines: false\nbeyond: [Spectrum, Shared]\n"
+SPOILT = 0.5  # share of the clips that, with one problem, spoil a training
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; returns the exit status: as `batch.main`."""
+    given = _arguments(arguments)
+    homes.settle()
+    begin = time.monotonic()
+    try:
+        run = paths.Run(paths.OUTPUTS / (given.run or given.machine))
+        settings = load_settings(given.preset)
+        root = run.root / "data"
+        counts = own.lay_out(Path(given.folder).expanduser().resolve(), given.machine, root)
+        print(f"{given.machine}: {counts['train']} clips to learn from, {counts['test']} held out")
+        _audit(run, root, given.machine, settings)
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    model = run.machine(given.machine)
+    if status := _stage(run, given, FIRST):
+        return status
+    score = f"make score MODEL={paths.shown(model)} CLIPS=<folder>"
+    print(f"after {time.monotonic() - begin:.0f} s it can be scored: {score}")
+    if given.systems:
+        try:
+            _link_others(root, given)
+        except (ValueError, OSError) as error:
+            print(error, file=sys.stderr)
+            return 2
+        if status := _stage(run, given, SECOND):
+            return status
+    from lib.results import fit_page  # its figures take seconds
+
+    print(f"page       {paths.shown(fit_page.write(model))}\nscore      {score}")
+    return 0
+
+
+def _arguments(arguments):
+    parser = argparse.ArgumentParser(prog="python -m lib.fit", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folder", help="healthy recordings, .wav or .flac, at any depth")
+    parser.add_argument("--machine", required=True, help="its name")
+    parser.add_argument("--others", default="", help="data root or folder of other machines' sound; none: the demo's")
+    parser.add_argument("--preset", default="quick", help="name in workflow/presets, or path of a YAML file")
+    parser.add_argument("--systems", default="OE, OE-Flow", help="trained beside Spectrum and Shared; '' trains none")
+    parser.add_argument("--run", default="", help="name under outputs; none: the machine's")
+    parser.add_argument("--cores", default="", help="jobs at a time; none: all cores")
+    return parser.parse_args(arguments)
+
+
+def _audit(run, root, machine, settings):
+    """Say what is wrong with the clips; ValueError where it would spoil what is learnt from them."""
+    bank = ClipBank.open(run, root, settings.data)
+    clips, usable = bank.dataset.of(machine), bank.of(machine)
+    if len(usable) < SPOILT * len(clips) or len(usable) < own.LEAST:
+        problems = bank.problems[bank.problems["machine"] == machine]
+        first = next(problems[~problems["problem"].str.startswith("name outside")].itertuples())
+        raise ValueError(
+            f"{machine}: {len(usable)} of {len(clips)} recordings can be used; first {first.file}: {first.problem} "
+            f"({first.mend})"
+        )
+    found = measured_problems(machine, usable.join(measure_clips(bank, usable)))
+    kinds = {}
+    for _, file, problem, mend in found:
+        kinds.setdefault(problem.partition(" (")[0], []).append((file, mend))
+    for problem, files in kinds.items():
+        said = f"{len(files)} of {len(usable)} clips: {problem}, first {files[0][0]} ({files[0][1]})"
+        if len(files) > SPOILT * len(usable):
+            raise ValueError(f"{machine}: {said}; what is learnt from them would be of the fault")
+        print(f"  {said}")
+
+
+def _link_others(root, given):
+    if given.others:
+        others = Path(given.others).expanduser().resolve()
+    else:
+        others = paths.data_folder("", "demo")
+        make_demo_data(others, load_settings("demo").demo)
+        print("no other machines' sound was named (OTHERS): the demo's synthetic machines stand in")
+    print(f"told from {own.names(own.link_others(root, given.machine, others))}")
+
+
+def _stage(run, given, text):
+    preset = run.root / ("first.yaml" if text is FIRST else "second.yaml")
+    base = given.preset if not Path(given.preset).suffix else Path(given.preset).expanduser().resolve()
+    paths.write_text(preset, text.format(base=base, systems=given.systems))
+    command = ["--preset", str(preset), "--data", str(run.root / "data"), "--machines", given.machine]
+    return batch.main([*command, "--run", str(run.root), *(["--cores", given.cores] if given.cores else [])])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
