@@ -30,8 +30,13 @@ def main(arguments: list[str] | None = None) -> int:
         run = paths.Run(paths.OUTPUTS / (given.run or given.machine))
         settings = load_settings(given.preset)
         root = run.root / "data"
-        counts = own.lay_out(Path(given.folder).expanduser().resolve(), given.machine, root)
+        folder, others = Path(given.folder).expanduser().resolve(), None
+        if given.systems and given.others and not (others := Path(given.others).expanduser().resolve()).is_dir():
+            raise ValueError(f"{others}: no such folder; name a folder of other machines' sound (OTHERS)")
+        counts = own.lay_out(folder, given.machine, root, problems := [])
         print(f"{given.machine}: {counts['train']} clips to learn from, {counts['test']} held out")
+        for _, file, problem, mend in problems:
+            print(f"  {file}: {problem} ({mend})")
         _audit(run, root, given.machine, settings)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
@@ -43,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"after {time.monotonic() - begin:.0f} s it can be scored: {score}")
     if given.systems:
         try:
-            _link_others(root, given)
+            _link_others(root, given.machine, others)
         except (ValueError, OSError) as error:
             print(error, file=sys.stderr)
             return 2
@@ -72,8 +77,8 @@ def _audit(run, root, machine, settings):
     bank = ClipBank.open(run, root, settings.data)
     clips, usable = bank.dataset.of(machine), bank.of(machine)
     if len(usable) < SPOILT * len(clips) or len(usable) < own.LEAST:
-        problems = bank.problems[bank.problems["machine"] == machine]
-        first = next(problems[~problems["problem"].str.startswith("name outside")].itertuples())
+        unused = set(clips["path"]) - set(usable["path"])
+        first = bank.problems[bank.problems["file"].isin(unused)].drop_duplicates("file", keep="last").iloc[0]
         raise ValueError(
             f"{machine}: {len(usable)} of {len(clips)} recordings can be used; first {first.file}: {first.problem} "
             f"({first.mend})"
@@ -89,14 +94,12 @@ def _audit(run, root, machine, settings):
         print(f"  {said}")
 
 
-def _link_others(root, given):
-    if given.others:
-        others = Path(given.others).expanduser().resolve()
-    else:
+def _link_others(root, machine, others):
+    if others is None:
         others = paths.data_folder("", "demo")
         make_demo_data(others, load_settings("demo").demo)
         print("no other machines' sound was named (OTHERS): the demo's synthetic machines stand in")
-    print(f"told from {own.names(own.link_others(root, given.machine, others))}")
+    print(f"told from {own.names(own.link_others(root, machine, others))}")
 
 
 def _stage(run, given, text):

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from lib import homes
 from lib.listener import Listener
-from lib.listening.journal import Journal
+from lib.listening.journal import Journal, State
 from lib.recordings.names import AUDIO_SUFFIXES
 
-AT_ONCE = 16  # clips that are decoded together
+AT_ONCE, BYTES = 16, 1 << 27  # clips, and bytes of files, that are decoded together
 POLL = 1.0  # seconds between two looks at a folder
 
 
@@ -24,21 +24,29 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
     given = _arguments(arguments)
     homes.settle()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a name may be in no encoding
     try:
         listener = Listener.load(given.model, given.row or None)
         if given.threshold is not None:
             listener.set_threshold(value=given.threshold)
         elif given.false_alarms is not None:
             listener.set_threshold(false_alarms=given.false_alarms)
-        journal = Journal(Path(given.csv))
+        if given.watch and (len(given.clips) != 1 or not given.clips[0] or not Path(given.clips[0]).is_dir()):
+            raise ValueError(f"{' '.join(given.clips) or '(nothing)'}: --watch takes one folder")
+        journal = Journal(Path(given.csv), listener.machine, listener.row, listener.threshold)
         print(f"{listener.machine}, {listener.row}: called anomalous above {listener.threshold:.3g}")
         if given.watch:
             return _watch(listener, journal, given)
-        files = list(_recordings(given.clips))
-        if not files:
+        states = [State.of(file) for file in _recordings(given.clips)]
+        if not states:
             raise ValueError(f"{' '.join(given.clips)}: no .wav or .flac file there")
-        unread = _score(listener, journal, [file for file in files if file not in journal], given.pictures)
-        print(f"{len(files)} clips in {given.csv}" + (f", {unread} could not be read" if unread else ""))
+        new = [state for state in states if not journal.knows(state)]
+        _score(listener, journal, new, given.pictures)
+        unread = sum(not journal.scored(state) for state in states)
+        earlier = f", {len(states) - len(new)} of them scored earlier" if len(new) < len(states) else ""
+        print(f"{len(states)} clips in {given.csv}{earlier}" + (f"; {unread} could not be read" if unread else ""))
         return 1 if unread else 0
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
@@ -74,57 +82,61 @@ def _is_recording(path):
     return path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
-def _score(listener, journal, files, pictures=""):
-    """Score files, print and keep a line each; returns how many could not be read."""
-    unread = 0
-    for first in range(0, len(files), AT_ONCE):
-        batch = files[first : first + AT_ONCE]
-        heard = listener.hear(batch)
+def _score(listener, journal, states, pictures=""):
+    """Score files, print and keep a line each."""
+    for batch in _batches(states):
+        heard = listener.hear([state.file for state in batch])
         scored = dict(zip(heard.clips["source"], listener.score_heard(heard).to_dict("records"), strict=True))
-        for i, file in enumerate(batch):
+        for i, state in enumerate(batch):
             found = scored.get(i)
             if found is None:
-                problem = heard.problems[heard.problems["source"] == i].iloc[0]
+                problem = heard.problems[heard.problems["source"] == i].iloc[-1]  # the last is why it was given up
                 found = {"problems": f"{problem['problem']} ({problem['mend']})"}
-                unread += 1
-                print(f"{file}: {found['problems']}", flush=True)
+                print(f"{state.file}: {found['problems']}", flush=True)
             else:
                 word = "ANOMALOUS" if found["decision"] else "normal"
-                print(f"{file}: {found['score']:.2f} {word}; {found['reason']}", flush=True)
-            journal.add(file, found)
+                print(f"{state.file}: {found['score']:.2f} {word}; {found['reason']}", flush=True)
+            journal.add(state, found)
             if pictures and i in scored:
-                _picture(listener, file, found, Path(pictures))
-    return unread
+                _picture(listener, state.file, found, Path(pictures))
+
+
+def _batches(states):
+    """Lists of files that are decoded together: few, and not too large."""
+    batch, size = [], 0
+    for state in states:
+        if batch and (len(batch) == AT_ONCE or size + state.size > BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(state)
+        size += state.size
+    if batch:
+        yield batch
 
 
 def _picture(listener, file, found, folder):
     from lib.results import plots, plots_beyond  # take seconds, which a score without a picture should not
 
-    heard = listener.hear([file])
     words = f"{file.name}: {found['score']:.2f}, threshold {found['threshold']:.2f}; {found['reason']}"
-    figure = plots_beyond.clip_picture(listener.spectrogram(heard), listener.map_heard(heard), words)
-    plots.save({f"{file.parent.name}_{file.stem}": figure}, folder)  # two folders may hold a.wav
-    plots.plt.close(figure)
+    name = f"{file.parent.name}_{file.name}".replace(".", "_")  # two folders may hold a.wav, one a.wav and a.flac
+    try:
+        heard = listener.hear([file])
+        figure = plots_beyond.clip_picture(listener.spectrogram(heard), listener.map_heard(heard), words)
+        plots.save({name: figure}, folder)
+        plots.plt.close(figure)
+    except ValueError as error:
+        print(f"{file}: no picture: {error}", flush=True)
 
 
 def _watch(listener, journal, given):
     """Score files of a folder when they have stopped growing, until Ctrl-C."""
-    folder, seen = Path(given.clips[0]), {}
-    if len(given.clips) != 1 or not folder.is_dir():
-        raise ValueError(f"{' '.join(given.clips)}: --watch takes one folder")
+    folder, seen = given.clips[0], {}
     print(f"watching {folder}; Ctrl-C ends it", flush=True)
     while True:
-        ready = []
-        for file in _recordings([str(folder)]):
-            try:
-                state = file.stat()
-            except OSError:  # gone again
-                continue
-            now = (state.st_size, state.st_mtime_ns)
-            if seen.get(file) == now and file not in journal:
-                ready.append(file)
-            seen[file] = now
-        _score(listener, journal, ready, given.pictures)
+        now = {state.file: state for state in map(State.of, _recordings([folder]))}
+        still = [state for file, state in now.items() if seen.get(file) == state and not journal.knows(state)]
+        seen = now
+        _score(listener, journal, still, given.pictures)
         time.sleep(POLL)
 
 

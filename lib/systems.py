@@ -105,6 +105,15 @@ ROWS = (
 )  # of the tables, the paper's in its order
 
 
+def folder_of(row: str) -> str:
+    """The folder of a machine that holds the scores of a row; of an ensemble its name, which is none.
+
+    >>> folder_of("Spectrum (flux)"), folder_of("OE")
+    ('Spectrum', 'OE')
+    """
+    return next((folder for folder, rows in ROWS_OF.items() if row in rows), row)
+
+
 def score_files_of(system: str) -> tuple[str, ...]:
     """Names of the files of clip scores that a training's folder should hold.
 

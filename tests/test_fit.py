@@ -25,7 +25,7 @@ def test_what_would_spoil_it_is_refused_and_what_would_not_is_said(folder, capsy
 
     def audited():
         settings = fit.load_settings("smoke")
-        fit.own.lay_out(folder, "mill", run.root / "data")
+        fit.own.lay_out(folder, "mill", run.root / "data", [])
         fit._audit(run, run.root / "data", "mill", settings)
 
     audited()

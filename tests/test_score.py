@@ -41,7 +41,12 @@ def test_every_clip_has_a_line_and_what_cannot_be_read_says_why(smoke, folder, t
     assert found[str(folder / "a.wav")]["score"] != found[str(folder / "night" / "a.wav")]["score"]
     printed = capsys.readouterr().out
     assert "4 clips in" in printed and "1 could not be read" in printed and printed.count("ANOMALOUS") == 3
-    assert sorted(p.name for p in (tmp_path / "pictures").glob("*.png")) == ["new_a.png", "new_b.png", "night_a.png"]
+    assert score.main(given) == 1 and "4 of them scored earlier; 1 could not be read" in capsys.readouterr().out
+    assert sorted(p.name for p in (tmp_path / "pictures").glob("*.png")) == [
+        "new_a_wav.png",
+        "new_b_wav.png",
+        "night_a_wav.png",
+    ]
     (folder / "empty.wav").unlink()
     assert score.main(given) == 0 and len(rows(tmp_path / "s.csv")) == 4
 
@@ -55,6 +60,7 @@ def test_what_is_refused_before_it_starts(smoke, tmp_path, capsys):
         ([model, str(tmp_path), "--row", "OE"], "no row 'OE'"),
         ([model, str(tmp_path), "--false-alarms", "7"], "between 0 and 1"),
         ([model, str(CLIPS), str(CLIPS), "--watch"], "takes one folder"),
+        ([model, "", "--watch"], "takes one folder"),
     ):
         assert score.main([*given, "--csv", str(tmp_path / "s.csv")]) == 2
         assert said in capsys.readouterr().err

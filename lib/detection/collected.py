@@ -17,7 +17,7 @@ from lib.paths import Run
 from lib.recordings.clips import ClipBank
 from lib.recordings.plan import Plan
 from lib.settings import Settings
-from lib.systems import EXTRACTORS, ROWS_OF, SPECTRUM
+from lib.systems import EXTRACTORS, ROWS_OF, SPECTRUM, folder_of
 
 LEFT_OUT = ("machine", "system", "parameter", "seed", "file", "state", "why")
 MISSING, FAILED, REFUSED, NOT_PLANNED = "missing", "failed", "refused", "left out"  # the column `state`
@@ -48,6 +48,13 @@ class Collected:
         groups = self.scores[keys].apply(tuple, axis=1) if lacking else self.scores["seed"]
         whole = ~groups.isin(lacking)
         return self.scores[whole | ~whole.groupby(self.scores["system"]).transform("any")]
+
+    @property
+    def counted(self) -> dict[str, list[list[str]]]:
+        """{machine: [[folder, parameter], …]} of the trainings whose scores count."""
+        table = self.scores[["machine", "system", "parameter"]].drop_duplicates()
+        table = table.assign(system=table["system"].map(folder_of)).drop_duplicates()
+        return {name: rows[["system", "parameter"]].to_numpy().tolist() for name, rows in table.groupby("machine")}
 
     def lines(self, command: str = "make demo, or make run") -> list[str]:
         """What is left out, for a person: a line a reason; files that are merely not there yet are counted.

@@ -4,10 +4,29 @@ import csv
 import io
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from lib.paths import write_failure
 
-COLUMNS = ("file", "size", "modified", "score", "threshold", "decision", "percentile", "reason", "problems")
+KEY = ("file", "size", "modified", "machine", "row", "threshold")
+COLUMNS = (*KEY, "score", "decision", "percentile", "reason", "problems")
+
+
+class State(NamedTuple):
+    """What tells a file from another of its name: taken before it is heard."""
+
+    file: Path
+    size: int
+    modified: int
+
+    @classmethod
+    def of(cls, file: Path) -> "State":
+        """Zeros for a file that cannot be reached."""
+        try:
+            found = file.stat()
+        except OSError:
+            return cls(file, 0, 0)
+        return cls(file, found.st_size, found.st_mtime_ns)
 
 
 class Journal:
@@ -15,60 +34,68 @@ class Journal:
 
     Args:
         path: of the CSV. A line that a killed program left half written is taken away.
+        listener: machine, row and threshold of the scores. Lines of others stay, and count for nothing.
 
     Raises:
         ValueError: the file is another table. OSError: it cannot be written.
     """
 
-    def __init__(self, path: Path):
-        self.path, self._known = path, set()
+    def __init__(self, path: Path, machine: str, row: str, threshold: float):
+        self.path, self._by = path, (machine, row, _text(threshold))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(path, "ab+")  # noqa: SIM115  as long as the journal
             self._file.seek(0)
             content = self._file.read()
-            whole = content[: content.rfind(b"\n") + 1]
-            if len(whole) < len(content):
-                self._file.truncate(len(whole))
         except OSError as error:
             raise write_failure(path, error) or error from error
-        rows = list(csv.reader(io.StringIO(whole.decode("utf-8"))))
-        if not rows:
+        head = (",".join(COLUMNS) + "\n").encode()
+        if not (content.startswith(head) or head.startswith(content)):
+            begin = content[:40].splitlines()[:1]
+            raise ValueError(f"{path}: another table, it begins with {begin[0].decode('utf-8', 'replace')!r}; "
+                             "choose another CSV")  # fmt: skip
+        whole = content[: content.rfind(b"\n") + 1]
+        if len(whole) < len(content):
+            self._file.truncate(len(whole))
+        if not whole:
             self._write(COLUMNS)
-        elif tuple(rows[0]) != COLUMNS:
-            raise ValueError(f"{path}: another table, it begins with {','.join(rows[0][:3])}; choose another CSV")
-        self._known = {tuple(row[:3]) for row in rows[1:]}
+        rows = list(csv.DictReader(io.StringIO(whole.decode("utf-8", "replace"))))
+        self._known = {tuple(row[name] for name in KEY): row["score"] != "" for row in rows}
 
-    def __contains__(self, file: Path) -> bool:
-        """Whether this file, of this size and time, has a line."""
-        return _state(file) in self._known
+    def knows(self, state: State) -> bool:
+        """Whether this file, as it is now, has a line by this listener."""
+        return self._key(state) in self._known
 
-    def add(self, file: Path, found: dict) -> None:
-        """A line: `found` has some of `COLUMNS` behind the first three."""
-        state = _state(file)
-        self._write([*state, *(_text(found.get(name, "")) for name in COLUMNS[3:])])
-        self._known.add(state)
+    def scored(self, state: State) -> bool:
+        """Whether that line has a score: the file could be read."""
+        return self._known.get(self._key(state), False)
+
+    def add(self, state: State, found: dict) -> None:
+        """A line of a file as it was when it was heard; `found` has some of the columns behind `KEY`."""
+        key = self._key(state)
+        self._write([*key, *(_text(found.get(name, "")) for name in COLUMNS[len(KEY) :])])
+        self._known[key] = "score" in found
 
     def close(self) -> None:
         self._file.close()
+
+    def _key(self, state):
+        return (_named(state.file), str(state.size), str(state.modified), *self._by)
 
     def _write(self, row):
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow(row)
         try:
-            self._file.write(line.getvalue().encode("utf-8"))
+            self._file.write(line.getvalue().encode("utf-8", "backslashreplace"))
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
             raise write_failure(self.path, error) or error from error
 
 
-def _state(file):
-    try:
-        found = file.stat()
-    except OSError:
-        return str(file), "0", "0"
-    return str(file), str(found.st_size), str(found.st_mtime_ns)
+def _named(file):
+    """A name that is not UTF-8 is written with escapes."""
+    return str(file).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _text(value):

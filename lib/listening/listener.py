@@ -5,6 +5,7 @@ calibration clips, which the run's files hold: both go through the functions tha
 """
 
 import copy
+import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -19,14 +20,14 @@ from lib.listening import exported
 from lib.listening.maps import USUAL, ClipMap, clip_map, usual_of
 from lib.listening.reasons import DECIBEL, Reason, reason
 from lib.listening.stream import Stream
-from lib.listening.trained import ENCODER_COPY, Ear
+from lib.listening.trained import Ear
 from lib.network.device import versions
 from lib.network.spectrum import frames_of
-from lib.paths import Run
+from lib.paths import Run, readable
 from lib.recordings import audit
 from lib.recordings.heard import Heard, Source
 from lib.settings import Settings
-from lib.systems import ENCODER, ENSEMBLES, EXTRACTORS, ROWS, ROWS_OF, SPECTRUM, Trained, score_files_of
+from lib.systems import ENCODER, ENSEMBLES, EXTRACTORS, ROWS, ROWS_OF, SPECTRUM, Trained, folder_of, score_files_of
 
 PREFERRED = ("Spectrum", "Shared", "Submitted 1")  # rows, where the run has one and none is named
 CONSTANTS = ["system", "parameter", "detector", "fit_set", "aggregator"]
@@ -43,17 +44,18 @@ class Listener:
             deviation 1.
     """
 
-    def __init__(self, machine: str, trained: Mapping[Trained, Ear], scores: pd.DataFrame, row: str | None = None,
-                 asked: Sequence[str] = (), rows: Sequence[str] = ROWS):  # fmt: skip
+    def __init__(self, machine: str, trained: Mapping[Trained, Ear], scores: pd.DataFrame, settings: Settings,
+                 row: str | None = None, asked: Sequence[str] = (), rows: Sequence[str] = ROWS):  # fmt: skip
         """As `load` makes it.
 
         Args:
             machine: its name. trained: what is trained for it. scores: of the run, of these trainings, with the columns
-                `score_files.COLUMNS`. row: of the tables. asked: systems of the run, of which Submitted 1–4 are made.
+                `score_files.COLUMNS`. settings: by which the tables are made. row: of the tables.
+            asked: systems of the run, of which Submitted 1–4 are made.
             rows: which may be listened with.
         """
         self.machine, self._trained, self._scores, self._asked = machine, trained, scores, asked
-        self.settings: Settings = next(iter(trained.values())).settings
+        self.settings = settings
         self._reference = scoring.reference_part(self.settings.inliers)
         self._every = self._rows(scores)
         self.rows = [name for name in ROWS if name in set(self._every["system"]) and name in rows]
@@ -87,10 +89,13 @@ class Listener:
             return cls._of_export(folder, row)
         one = folder.name.startswith("seed") and folder.parents[1].name in FOLDERS
         machine = folder.parents[2] if one else folder
-        places = [folder] if one else sorted(machine.glob("*/*/seed*"))
-        made = {place: _trained(place) for place in places if place.parents[1].name in FOLDERS}
-        files = {place / name: made[place] for place in made for name in score_files_of(made[place].system)}
-        files = {path: which for path, which in files.items() if path.exists()}
+        run = Run(machine.parent)
+        places = [folder] if one else [place for place in sorted(machine.glob("*/*/seed*")) if _is_trained(place)]
+        made = {place: _trained(place) for place in places}
+        if not one:
+            made = {place: which for place, which in made.items() if _counted(run, which)}
+        made = {place: which for place, which in made.items() if _whole(place, which)}
+        files = {place / name: which for place, which in made.items() for name in score_files_of(which.system)}
         if not files:
             raise ValueError(f"{folder}: nothing trained there; give the folder of a machine of a run: outputs/<run>/…")
         seeds = {which.seed for which in files.values() if which.system != SPECTRUM} or {0}
@@ -98,20 +103,21 @@ class Listener:
         if seed not in seeds:
             raise ValueError(f"{folder}: no seed {seed}; it has {', '.join(map(str, sorted(seeds)))}")
         files = {path: which for path, which in files.items() if which.system == SPECTRUM or which.seed == seed}
-        run = Run(machine.parent)
         ears = {which: Ear(which, path.parent, run.common(which.system, seed)) for path, which in files.items()}
         scores = pd.concat([score_files.load_scores(path).assign(seed=seed) for path in files], ignore_index=True)
-        asked = () if one else next(iter(ears.values())).settings.systems
-        return cls(machine.name, ears, scores, row, asked)
+        newest = max(ears.values(), key=lambda ear: ear.written)
+        settings = _settings_of_tables(run) or newest.settings
+        return cls(machine.name, ears, scores, settings, row, () if one else settings.systems)
 
     @classmethod
     def _of_export(cls, path, row):
         scratch = tempfile.TemporaryDirectory(prefix="asd-listener-")
         folder, manifest, scores = exported.read(path, Path(scratch.name))
-        run, made = Run(folder), [Trained(manifest["machine"], *each) for each in manifest["trained"]]
+        run, made = Run(folder), [Trained(*each) for each in exported.trained(path, manifest)]
         ears = {which: Ear(which, run.trained(*which), run.common(which.system, which.seed)) for which in made}
         chosen = row or manifest["row"]
-        listener = cls(manifest["machine"], ears, scores, chosen, manifest["asked"], manifest["rows"])
+        settings = Settings.model_validate(manifest["settings"])
+        listener = cls(manifest["machine"], ears, scores, settings, chosen, manifest["asked"], manifest["rows"])
         if chosen == manifest["row"]:
             listener.set_threshold(value=manifest["threshold"])
         listener._scratch = scratch  # lives as long as the listener
@@ -121,7 +127,7 @@ class Listener:
         """Copy what the row needs, and Spectrum for its reasons, into a new folder, or a zip by its name.
 
         Raises:
-            ValueError: something is there already.
+            ValueError: something is there already, or the row needs an encoder of the user's.
         """
         files, usual, kept, inside = {}, {}, [], Run(Path())
         for made, ear in self._trained.items():
@@ -133,7 +139,7 @@ class Listener:
                 found = [source / name for name in exported.TRAINED] if source else []
                 files |= {(place / file.name).as_posix(): file for file in found if file.exists()}
             if made.system == ENCODER:
-                files[(common / ENCODER_COPY).as_posix()] = ear.extractor.model.path
+                raise ValueError(f"{self.row}: an encoder's file is a program, and an export holds none; share the run")
             if ear.flow:
                 usual[(inside.trained(*made) / USUAL).as_posix()] = usual_of(ear.folder)
         systems = {made.system for made in kept}
@@ -142,7 +148,7 @@ class Listener:
             "rows": [row for row in self.rows if self._needed(row) <= systems], "trained": [made[1:] for made in kept],
             "settings": self.settings.model_dump(mode="json"), "versions": versions(),
         }  # fmt: skip
-        own = self._scores[self._scores["system"].map(_folder_of).isin(systems)]
+        own = self._scores[self._scores["system"].map(folder_of).isin(systems)]
         return exported.write(Path(path).expanduser(), files, usual, own, facts)
 
     def stream(self, rate: int, seconds: float | None = None, step: float | None = None) -> Stream:
@@ -152,7 +158,7 @@ class Listener:
             seconds: of a stretch that is scored as a clip; None: of the machine's usual clip, to which the threshold
                 belongs. step: between two; None: half of it.
         """
-        seconds = seconds or self._usual.get("seconds", 10.0)
+        seconds = seconds or self._usual.get("seconds") or 10.0
         return Stream(self, rate, seconds, step or seconds / 2)
 
     def map(self, clip: Source, rate: int | None = None, system: str | None = None) -> ClipMap:
@@ -189,7 +195,7 @@ class Listener:
         heard = Heard(sources, self.settings.data, rate, self._usual.get("divisor", 1.0))
         measured = heard.clips.join(audit.measure_clips(heard, heard.clips))
         by_place = measured.assign(path=measured["source"])
-        found = audit.measured_problems(self.machine, by_place, self._usual.get("seconds"))
+        found = audit.measured_problems(self.machine, by_place, self._usual.get("seconds") or None)
         names = dict(zip(heard.clips["source"], heard.clips["stem"], strict=True))
         heard.add_problems([(place, names[place], problem, mend) for _, place, problem, mend in found])
         return heard
@@ -234,7 +240,7 @@ class Listener:
     @property
     def normal(self) -> np.ndarray:
         """(clips,) scores of the calibration clips, which are normal."""
-        return self._known.loc[self._known["part"] == self._reference, "score"].to_numpy()
+        return self._known.loc[self._known["part"] == "calibration", "score"].to_numpy()
 
     @property
     def held_out(self) -> np.ndarray:
@@ -303,14 +309,15 @@ class Listener:
     @cached_property
     def _usual(self) -> dict:
         """As `ClipBank.usual`; empty where only systems of all machines are at hand."""
-        return next((ear.facts["recordings"] for ear in self._trained.values() if "recordings" in ear.facts), {})
+        found = (ear.facts.get("recordings", {}).get(self.machine) for ear in self._trained.values())
+        return next(filter(None, found), {})
 
     def _score(self, heard):
         """(clips,) scores by the row; each clip has a number for a name, since names may be equal."""
         numbered = heard.clips["stem"].to_numpy()
         heard.clips["stem"] = [str(i) for i in range(len(heard.clips))]
         needed = self._needed(self.row)
-        own = self._scores[self._scores["system"].map(_folder_of).isin(needed)]
+        own = self._scores[self._scores["system"].map(folder_of).isin(needed)]
         constants = own.drop_duplicates(CONSTANTS)[[*CONSTANTS, "mean", "deviation"]]
         tables = [own[own["part"] == self._reference]]
         for made, ear in self._trained.items():
@@ -330,8 +337,34 @@ class Listener:
         return ensembles.add_submitted(rows, self._asked, self._reference)
 
 
-def _folder_of(row):
-    return next((folder for folder, rows in ROWS_OF.items() if row in rows), row)
+def _is_trained(folder):
+    return folder.parents[1].name in FOLDERS and folder.name.removeprefix("seed").isdecimal()
+
+
+def _whole(folder, made):
+    """Whether all that scores is there; a training whose detectors are not fitted yet is not."""
+    return all((folder / name).exists() for name in score_files_of(made.system))
+
+
+def _facts_of_tables(run):
+    """What 06 wrote on the tables of the run; empty before them."""
+    path = run.tables / "run.json"
+    if not path.exists():
+        return {}
+    with readable(path, "run 06_ensemble_and_tables again"):
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _settings_of_tables(run):
+    """The settings that the run's tables were made by; None before them."""
+    found = _facts_of_tables(run).get("settings")
+    return None if found is None else Settings.model_validate(found)
+
+
+def _counted(run, made):
+    """Whether the run's tables counted this training, where they say which; one that they never asked for is left."""
+    found = _facts_of_tables(run).get("counted", {}).get(made.machine)
+    return found is None or [made.system, made.parameter] in found
 
 
 def _trained(folder):

@@ -21,6 +21,7 @@ from lib.systems import BASELINE, SPECTRUM
 
 USUAL = "usual.npz"  # of a flow, in an export
 BANDS, SECONDS = 8, 1.25  # of a patch that is occluded: an eighth of the bands, and time
+COLUMNS = 24  # of an occlusion map at most: a longer clip has longer patches
 
 
 @dataclass(frozen=True)
@@ -144,19 +145,24 @@ def occlusion_map(extractor, heard: Heard, usual: np.ndarray, score) -> ClipMap:
     cuts = Cuts.of(rows.iloc[np.zeros(len(starts), int)], starts)
     inputs = spectrograms(heard.tensor(), cuts, extractor.mel, segment)
     healthy = torch.as_tensor(usual, dtype=torch.float32)
-    columns = max(1, round(row["seconds"] / SECONDS))
+    columns = min(max(1, round(row["seconds"] / SECONDS)), COLUMNS)
     edges = np.linspace(0, row["length"], columns + 1)
     bands = np.linspace(0, inputs.shape[2], BANDS + 1).astype(int)
     values, whole = np.zeros((BANDS, columns)), score(embedded)
     hop = segment / (inputs.shape[3] - 1)
     for column in range(columns):
-        frames = ((edges[[column, column + 1]] - starts[:, None]) / hop).round().astype(int).clip(0, inputs.shape[3])
-        hit = np.flatnonzero(frames[:, 1] > frames[:, 0])
+        places = [  # a clip shorter than a segment is heard again and again
+            ((edges[[column, column + 1]] + again * row["length"] - starts[:, None]) / hop).round().astype(int)
+            for again in range(max(1, -(-segment // row["length"])))
+        ]
+        places = [frames.clip(0, inputs.shape[3]) for frames in places]
+        hit = np.flatnonzero(np.any([frames[:, 1] > frames[:, 0] for frames in places], axis=0))
         for band in range(BANDS):
             changed = inputs[hit].clone()
             part = slice(bands[band], bands[band + 1])
-            for i, (first, last) in zip(range(len(hit)), frames[hit], strict=True):
-                changed[i, :, part, first:last] = healthy[:, part, None]
+            for frames in places:
+                for i, (first, last) in enumerate(frames[hit]):
+                    changed[i, :, part, first:last] = healthy[:, part, None]
             vectors = embedded.vectors.copy()
             vectors[hit] = _vectors(embedder, changed)
             values[band, column] = whole - score(replace(embedded, vectors=vectors))

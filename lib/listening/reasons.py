@@ -46,7 +46,7 @@ def reason(frames: np.ndarray, references: References, settings: Spectrum, sampl
     softer = DECIBEL * (healthy["softest"].min(axis=0) - smooth)
     for excess, word in ((louder, "more"), (softer, "less")):
         if excess.max() >= HEARD:
-            return _region(excess, word, settings, frame)
+            return _region(excess, word, settings, frame, len(frames))
     period, clear = spectrum.rhythm(frames)
     usual, clearly = healthy["rhythm"].T
     paces = 1 / (usual[clearly >= CLEAR] * frame)
@@ -57,15 +57,19 @@ def reason(frames: np.ndarray, references: References, settings: Spectrum, sampl
     return _whole(spectrum.power(frames), healthy["power"], settings)
 
 
-def _region(excess, word, settings, frame):
-    """Of the greatest excess: the neighbouring bands, then the moments, that have at least half of it."""
+def _region(excess, word, settings, frame, count):
+    """Of the greatest excess: the neighbouring bands, then the moments, that have at least half of it.
+
+    `frame` in seconds, of which the clip has `count`.
+    """
     first, band = np.unravel_index(excess.argmax(), excess.shape)
     half = excess[first, band] / 2
     bands = _around(excess[first] >= half, band)
     moments = _around(excess[:, bands].mean(axis=1) >= min(half, excess[first, bands].mean()), first)
     decibel = float(excess[moments, bands].mean())
     low, high = _edges(settings)[[bands.start, bands.stop]]
-    begin, end = moments.start * frame, (moments.stop - 1 + spectrum.RUNNING) * frame
+    last = min(moments.stop - 1 + spectrum.RUNNING, count)
+    begin, end = moments.start * frame, last * frame
     where, when = _hertz(low, high), f"from {begin:.1f} s to {end:.1f} s"
     words = f"{decibel:.0f} dB {word} at {where} than in any healthy clip, {when}"
     return Reason(words, decibel if word == "more" else -decibel, (float(low), float(high)), (begin, end))

@@ -37,6 +37,8 @@ class Stream:
         samples = np.asarray(samples)
         if samples.ndim != 1 or (samples.dtype != np.int16 and samples.dtype.kind != "f"):
             raise ValueError(f"{samples.dtype} of shape {samples.shape}: one channel of int16 or float is wanted")
+        if samples.dtype != np.int16 and not np.isfinite(samples).all():
+            raise ValueError("samples that are NaN or infinite; is the recorder sending sound?")
         floats = samples.astype(np.float32) / (FULL_SCALE if samples.dtype == np.int16 else 1)
         if self._resampler is not None:
             floats = self._resampler.resample_chunk(floats, last=last)

@@ -29,7 +29,6 @@ from lib.settings import Settings
 from lib.systems import BASELINE, BASELINES, ENCODER, EXTRACTORS, SHARED, SPECTRA, SPECTRUM, SYSTEMS, Trained
 
 CPU = torch.device("cpu")
-ENCODER_COPY = "encoder.bin"  # in an export
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,11 @@ class Ear:
     def settings(self) -> Settings:
         """That it was made with."""
         return Settings.model_validate(self.facts["settings"])
+
+    @property
+    def written(self) -> float:
+        """When its facts were, in seconds of the system's clock."""
+        return ((self.common or self.folder) / "model.json").stat().st_mtime
 
     @property
     def flow(self) -> bool:
@@ -109,9 +113,8 @@ class Ear:
         if self.made.system == SHARED:
             return load_shared(self.model_folder, CPU)[0], shared_mel(settings, CPU)
         if self.made.system == ENCODER:
-            copy = self.model_folder / ENCODER_COPY
-            file = copy if copy.exists() else Path(settings.encoder)
-            return FrozenEncoder(file, settings.data.sample_rate, settings.encoder_rate, CPU), Sound()
+            rates = settings.data.sample_rate, settings.encoder_rate
+            return FrozenEncoder(Path(settings.encoder), *rates, CPU), Sound()
         return load_trained(self.folder, CPU)[0], MelSpectrogram(settings.frontend, settings.data.sample_rate)
 
 

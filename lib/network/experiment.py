@@ -129,7 +129,8 @@ class Experiment:
         data = {"root": dataset.root.name, "fingerprint": self.bank.fingerprint, "synthetic": dataset.synthetic}
         settings = self.settings.model_dump(mode="json")
         facts = self.names | {"preset": self.preset, "data": data, "settings": settings, "made": self.provenance()}
-        return facts | ({"recordings": self.bank.usual(self.machine)} if self.machine else {})
+        machines = [self.machine] if self.machine else sorted(self.bank.clips["machine"].unique())
+        return facts | {"recordings": {name: self.bank.usual(name) for name in machines}}
 
 
 @dataclass(frozen=True)

@@ -105,8 +105,13 @@ class ClipBank:
         return rows
 
     def usual(self, machine: str) -> dict[str, float]:
-        """What most training clips of a machine have: `seconds`, and the `divisor` of float samples (`levels`)."""
-        rows = self.training(machine)
+        """What most training clips of a machine have: `seconds`, and the `divisor` of float samples (`levels`).
+
+        Of a machine without any, 0 seconds.
+        """
+        rows = self.of(machine, "train")
+        if rows.empty:
+            return {"seconds": 0.0, "divisor": 1.0}
         return {"seconds": float(rows["seconds"].median()), "divisor": float(rows["divisor"].mode().max())}
 
     def pseudo_anomalous(self, machine: str) -> pd.DataFrame:

@@ -100,12 +100,15 @@ def decode_into(job: Job, data: Data) -> dict:
     return state | row | {"length": length, "seconds": length / data.sample_rate}
 
 
-def decode(content: bytes, name: str, data: Data, divisor: float = 1.0) -> tuple[np.ndarray, dict]:
+def decode(
+    content: bytes, name: str, data: Data, divisor: float = 1.0, loudest: float = math.inf
+) -> tuple[np.ndarray, dict]:
     """The sound in an audio file's bytes, and what was found.
 
     Args:
         content: the file. name: its name, of which the suffix is compared with what the file is.
         data: rate and channel that are wanted. divisor: of float samples, as `levels.divisors` chooses it.
+        loudest: × full scale, above which float samples are refused.
 
     Returns:
         (n,) int16 at `data.sample_rate`, empty where the clip cannot be used; and the row of an index: `checksum`,
@@ -113,7 +116,7 @@ def decode(content: bytes, name: str, data: Data, divisor: float = 1.0) -> tuple
     """
     row = _row(checksum_of(content)) | {"problems": (problems := [])}
     try:
-        samples = _decode(content, name, divisor, data, row)
+        samples = _decode(content, name, divisor, loudest, data, row)
     except ValueError as error:
         problems.append(error.args)
     except soundfile.LibsndfileError as error:
@@ -128,7 +131,7 @@ def _row(checksum):
     return found | {"divisor": 1.0, "problems": []}
 
 
-def _decode(content, name, divisor, data, row):
+def _decode(content, name, divisor, loudest, data, row):
     """(n,) int16 samples at the bank's rate; ValueError(problem, mend) for a clip that cannot be used."""
     if not content:
         raise ValueError("the file is empty (0 bytes)", "copy the recording again")
@@ -156,6 +159,9 @@ def _decode(content, name, divisor, data, row):
     peak = float(np.abs(samples.astype(np.float32)).max(initial=0))
     if not exact:
         row["divisor"] = divisor if floats else 1.0
+        if floats and peak > loudest * divisor:
+            said = f"another scale: its peak is {peak:.3g} where the machine's clips end at {divisor:g}; not used"
+            raise ValueError(said, "export it with the gain of the machine's other clips")
         samples = _to_int16(samples, row, data.sample_rate)
     if len(samples) < SHORTEST * data.sample_rate:
         raise ValueError(

@@ -13,6 +13,7 @@ import soundfile
 
 from lib.recordings import formats
 from lib.recordings.decoding import decode
+from lib.recordings.levels import OVER
 from lib.settings import Data
 
 if TYPE_CHECKING:
@@ -107,15 +108,15 @@ class Heard:
 def _decoded(source, data, rate, divisor):
     """(samples, row) of a path, bytes or an array."""
     if isinstance(source, np.ndarray):
-        return decode(_as_file(source, rate), "", data)
+        return decode(_as_file(source, rate), "", data, loudest=OVER)
     if isinstance(source, bytes):
-        return decode(source, "", data, divisor)
+        return decode(source, "", data, divisor, OVER)
     try:
         content = Path(source).read_bytes()
     except OSError as error:
         problem = f"cannot be read: {error.strerror or error}", formats.mend_of(error, str(source))
         return np.empty(0, np.int16), {"usable": False, "problems": [problem]}
-    return decode(content, str(source), data, divisor)
+    return decode(content, str(source), data, divisor, OVER)
 
 
 def _as_file(sound, rate):

@@ -28,8 +28,10 @@ def write(model: Path) -> Path:
     rows = _rows(listener)
     problems = pd.read_csv(model / "problems.csv", keep_default_na=False)
     wrong = problems[~problems["problem"].str.startswith("name outside the grammar")]  # any name will do here
-    wrong = wrong[["file", "problem", "mend"]].head(SAID)
+    more = f"<p>… and {len(wrong) - SAID} more, in {html.escape(str(paths.shown(model)))}/problems.csv.</p>"
+    more, wrong = more if len(wrong) > SAID else "", wrong[["file", "problem", "mend"]].head(SAID)
     clips = pd.read_csv(model / "audit.csv", keep_default_na=False)
+    clips = clips[clips["usable"].astype(str) == "True"]
     best = rows.loc[rows["row"] == listener.row].iloc[0]
     parts = [
         f"<h1>{html.escape(listener.machine)}</h1>",
@@ -45,7 +47,7 @@ def write(model: Path) -> Path:
         f"<p><code>make score MODEL={html.escape(str(paths.shown(model)))} CLIPS=&lt;folder&gt;</code> (with "
         "<code>ROW=…</code> for another row), <code>make watch MODEL=… FOLDER=…</code> for files as they arrive.</p>",
         "<h2>What was wrong with the recordings</h2>",
-        _table(wrong) if len(wrong) else "<p>Nothing.</p>",
+        _table(wrong) + more if len(wrong) else "<p>Nothing.</p>",
     ]
     title = html.escape(listener.machine)
     page = f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>" \

@@ -25,6 +25,7 @@ from lib.paths import PROJECT, Run, readable, whole_file, write_text
 from lib.recordings.dcase import paper_order
 from lib.results.plots import PAGE, score_distributions, write_png
 from lib.results.plots_tables import mark_of
+from lib.settings import Settings
 from lib.systems import BASELINE, BASELINES, ENSEMBLES, EXTRACTORS, SHARED, SPECTRUM
 
 DOCS = PROJECT / "docs"
@@ -64,12 +65,20 @@ def commit() -> str:
     return said[0] + (" and changes" if said[1] else "")
 
 
-def facts(preset: str, data: str, synthetic: bool, clips: dict[str, int], seeds: Iterable[int]) -> dict:
+def facts(
+    preset: str,
+    data: str,
+    synthetic: bool,
+    clips: dict[str, int],
+    seeds: Iterable[int],
+    settings: Settings,
+    counted: dict,
+) -> dict:
     """What `tables/run.json` says of a run, JSON-able.
 
     Args:
         preset: its name. data: of the data root's folder. synthetic: whether that is demo data.
-        clips: {machine: training clips}. seeds: of the scores.
+        clips: {machine: training clips}. seeds: of the scores. settings: of the run. counted: of `Collected`.
     """
     words = ["python", "-m", "lib.batch", "--preset", Path(preset).name, *([] if synthetic else ["--data", data])]
     seeds = sorted(int(seed) for seed in seeds)
@@ -78,6 +87,7 @@ def facts(preset: str, data: str, synthetic: bool, clips: dict[str, int], seeds:
     return {
         "command": "make demo" if synthetic and preset == "demo" and seeds == [0] else command,
         "synthetic": synthetic, "training_clips": clips, "seeds": seeds, "date": today, "commit": commit(),
+        "settings": settings.model_dump(mode="json"), "counted": counted,
     }  # fmt: skip
 
 

@@ -102,5 +102,5 @@ def clip_picture(spectrogram: "ClipMap", found: "ClipMap", words: str) -> Figure
         axis.set_ylabel("frequency [kHz]")
         figure.colorbar(image, ax=axis, pad=0.01).set_label(textwrap.fill(label, 24), fontsize=6)
     axes[1].set_xlabel("time [s]")
-    axes[0].set_title(textwrap.fill(words, 110), fontsize=7, loc="left")
+    axes[0].set_title(textwrap.fill(words, 110), fontsize=7, loc="left", parse_math=False)
     return figure

@@ -155,8 +155,22 @@ def test_what_an_export_does_not_name_is_refused(listener, tmp_path):
     model = next(name for name in manifest["files"] if name.endswith("Spectrum/all/seed0/model.json"))
     content = (path / model).read_bytes()
     (path / model).write_bytes(content + b" ")
-    refused("model.json is not there or was changed")
+    refused("model.json was changed")
+    (path / model).unlink()
+    refused("model.json is not there")
+    outside = tmp_path / "outside.json"
+    outside.write_bytes(content)
+    (path / model).symlink_to(outside)
+    refused("model.json is not there")
+    (path / model).unlink()
     (path / model).write_bytes(content)
+    (path / "fan" / "linked").symlink_to(tmp_path)
+    refused("holds fan/linked, which its manifest does not name")
+    (path / "fan" / "linked").unlink()
+    (path / "manifest.json").write_text(json.dumps(manifest | {"machine": "../fan"}))
+    refused("names '../fan', which is no machine")
+    (path / "manifest.json").write_text(json.dumps(manifest | {"trained": [["Encoder", "all", 0]]}))
+    refused("holds 'Encoder', which no export does")
     (path / "manifest.json").write_text(json.dumps(manifest | {"files": manifest["files"] | {"../x.json": "0"}}))
     refused("outside of it")
     (path / "manifest.json").write_text(json.dumps(manifest | {"format": 9}))
@@ -165,6 +179,10 @@ def test_what_an_export_does_not_name_is_refused(listener, tmp_path):
         archive.writestr("../../out.json", "{}")
     with pytest.raises(ValueError, match="outside of it"):
         Listener.load(tmp_path / "bad.zip")
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("big.bin", "0")
+    with pytest.raises(ValueError, match=r"no export, it holds no manifest.json"):
+        Listener.load(tmp_path / "other.zip")
 
 
 @pytest.mark.parametrize("rate", [RATE, 48000])
@@ -187,6 +205,8 @@ def test_a_stream_says_what_its_stretches_say(listener, rate):
     np.testing.assert_allclose(found["score"], expected["score"], rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match="one channel"):
         stream.feed(np.zeros((2, 2)))
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        stream.feed(np.array([0.1, np.nan]))
 
 
 def test_maps_of_each_kind(listener, sound):
@@ -223,3 +243,35 @@ def test_reasons_are_of_what_was_added(listener, sound):
 
 def test_views_are_rows(listener):
     assert set(SPECTRA) < set(listener.rows)
+
+
+def test_normal_clips_are_those_of_calibration_whatever_standardises(fan, listener):
+    """With `inliers.calibration: test` the test clips standardise, anomalies and all; they are no normals."""
+    inliers = listener.settings.inliers.model_copy(update={"calibration": "test"})
+    other = Listener(
+        "fan",
+        listener._trained,
+        listener._scores,
+        listener.settings.model_copy(update={"inliers": inliers}),
+        "Spectrum",
+    )
+    scores = other._known[other._known["part"] == "test"]["score"]
+    assert scores.mean() == pytest.approx(0, abs=1e-9) and scores.std(ddof=0) == pytest.approx(1)
+    assert len(other.normal) == len(listener.normal) and other.normal.mean() < 0
+    np.testing.assert_allclose(other.score(clips()[:2])["score"], scores[:2], atol=1e-6)
+
+
+def test_what_the_tables_did_not_count_is_not_heard(fan, smoke, tmp_path):
+    """A parameter of an earlier call, half a training, a copy of a folder."""
+    shutil.copytree(smoke[0], tmp_path / "run", ignore=shutil.ignore_patterns("notebooks", "banks"))
+    machine = tmp_path / "run" / "fan"
+    shutil.copytree(machine / "SerialOE-DFlow" / "m-n", machine / "SerialOE-DFlow" / "old")
+    shutil.copytree(machine / "Baseline" / "all" / "seed0", machine / "Baseline" / "all" / "seed0 (copy)")
+    whole, found = Listener.load(fan, "SerialOE-DFlow"), Listener.load(machine, "SerialOE-DFlow")
+    assert found.score(clips()[0])["score"].tolist() == whole.score(clips()[0])["score"].tolist()
+    (machine / "OE-DFlow" / "m-n" / "seed0" / "detector_scores.parquet").unlink()
+    assert "OE-DFlow" not in Listener.load(machine).rows and "OE-DFlow" in whole.rows
+    facts = json.loads((tmp_path / "run" / "tables" / "run.json").read_text())
+    facts["settings"]["evaluation"]["decision_quantile"] = 0.5
+    (tmp_path / "run" / "tables" / "run.json").write_text(json.dumps(facts))
+    assert Listener.load(machine, "SerialOE-DFlow").threshold < whole.threshold, "the tables' settings count"

@@ -9,6 +9,7 @@ from scored import evaluated, rows_of
 
 from lib.paths import Run
 from lib.results import page
+from lib.settings import Settings
 
 SYSTEMS = ("OE", "OE-Flow", "Spectrum (power)", "Spectrum (flux)")
 
@@ -21,7 +22,7 @@ def measured(tmp_path_factory):
     rows_of(made(systems=SYSTEMS, seeds=(0, 1)), systems=("OE", "OE-Flow")).to_csv(
         run.tables / "clip_scores.csv", index=False
     )
-    told = page.facts("somewhere/quick.yaml", "clips", False, {"fan": 7, "ToyCar": 9}, (1, 0))
+    told = page.facts("somewhere/quick.yaml", "clips", False, {"fan": 7, "ToyCar": 9}, (1, 0), Settings(), {})
     (run.tables / "run.json").write_text(json.dumps(told))
     for machine in ("fan", "ToyCar"):
         for name, took in (("03_oe_training-OE-all-seed0", 10), ("04_joint_flow_training-OE-Flow-all-seed0", 20),
@@ -65,7 +66,7 @@ def test_it_names_what_made_it_and_no_folder_of_this_computer(measured):
 
 
 def test_the_demo_is_the_commands_of_the_readme():
-    told = page.facts("demo", "demo", True, {"fan": 70}, [0])
+    told = page.facts("demo", "demo", True, {"fan": 70}, [0], Settings(), {})
     assert told["command"] == "make demo"
 
 
