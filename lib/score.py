@@ -115,13 +115,13 @@ def _batches(states):
 
 
 def _picture(listener, file, found, folder):
-    from lib.results import plots, plots_beyond  # take seconds, which a score without a picture should not
+    from lib.results import plots, plots_clip  # take seconds, which a score without a picture should not
 
     words = f"{file.name}: {found['score']:.2f}, threshold {found['threshold']:.2f}; {found['reason']}"
     name = f"{file.parent.name}_{file.name}".replace(".", "_")  # two folders may hold a.wav, one a.wav and a.flac
     try:
         heard = listener.hear([file])
-        figure = plots_beyond.clip_picture(listener.spectrogram(heard), listener.map_heard(heard), words)
+        figure = plots_clip.clip_picture(listener.spectrogram(heard), listener.map_heard(heard), words)
         plots.save({name: figure}, folder)
         plots.plt.close(figure)
     except ValueError as error:

@@ -1,11 +1,7 @@
-"""Figures of what goes beyond the paper: Spectrum's profiles (08), the shared extractor's training and map (09), a new
-recording's picture."""
+"""Figures of what goes beyond the paper: Spectrum's profiles (08), the shared extractor's training and map (09)."""
 
-import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-import librosa
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -15,12 +11,8 @@ from sklearn.manifold import TSNE
 
 from lib.results.plots import COLUMN, INK, PAGE, laid_out
 
-if TYPE_CHECKING:
-    from lib.listening.maps import ClipMap
-
 LABELS = {"power": "mean power", "flux": "change a frame"}
 DECIBEL = {"power": 10 / np.log(10), "flux": 20 / np.log(10)}  # of a view's natural logarithm
-KILOHERTZ = (0.25, 0.5, 1, 2, 4, 6, 8, 16)  # that an axis names
 NAMED = 14  # machines or values that a legend spells out
 NEIGHBOURS = 20  # perplexity of the map
 
@@ -79,28 +71,4 @@ def shared_map(vectors: np.ndarray, groups: dict[str, Sequence[str]]) -> Figure:
         axis.set(xticks=[], yticks=[], xlabel=title)
         axis.legend(frameon=False, fontsize=5, loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2)
     sns.despine(figure, left=True, bottom=True)
-    return figure
-
-
-@laid_out
-def clip_picture(spectrogram: "ClipMap", found: "ClipMap", words: str) -> Figure:
-    """One clip that a `Listener` has scored: its mel spectrogram, and below it its map.
-
-    Args:
-        spectrogram, found: `maps.ClipMap`. words: above both.
-    """
-    figure, axes = plt.subplots(2, 1, figsize=(PAGE, 3.6), sharex=True)
-    for axis, shown, colours in zip(axes, (spectrogram, found), ("Greys", "Oranges"), strict=True):
-        values, label = shown.values, shown.kind
-        low, high = np.quantile(values, (0.1, 0.999))
-        image = axis.imshow(values, origin="lower", aspect="auto", extent=(0, found.seconds, 0, len(values)),
-                            cmap=colours, vmin=low, vmax=max(high, low + 1e-9), interpolation="nearest")  # fmt: skip
-        edges = librosa.hz_to_mel(np.array(shown.hertz), htk=shown.htk)
-        marked = [hertz for hertz in KILOHERTZ if shown.hertz[0] <= 1000 * hertz <= shown.hertz[1]]
-        places = librosa.hz_to_mel(1000 * np.array(marked), htk=shown.htk)
-        axis.set_yticks((places - edges[0]) / (edges[1] - edges[0]) * len(values), [f"{hertz:g}" for hertz in marked])
-        axis.set_ylabel("frequency [kHz]")
-        figure.colorbar(image, ax=axis, pad=0.01).set_label(textwrap.fill(label, 24), fontsize=6)
-    axes[1].set_xlabel("time [s]")
-    axes[0].set_title(textwrap.fill(words, 110), fontsize=7, loc="left", parse_math=False)
     return figure

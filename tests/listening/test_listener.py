@@ -220,8 +220,9 @@ def test_maps_of_each_kind(listener, sound):
         "Shared": "occlusion",
     }
     for row, kind in kinds.items():
-        found = listener.using(row).map(tone, rate=RATE)
-        assert found.kind.startswith(kind) and found.seconds == 6.0
+        clip = tone[: RATE if kind == "occlusion" else None]  # its every patch is a forward pass
+        found = listener.using(row).map(clip, rate=RATE)
+        assert found.kind.startswith(kind) and found.seconds == len(clip) / RATE
         assert np.isfinite(found.values).all() and found.values.min() < found.values.max()
         if row == "Spectrum":
             column = found.values.max(axis=0).argmax()
