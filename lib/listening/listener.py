@@ -5,7 +5,6 @@ calibration clips, which the run's files hold: both go through the functions tha
 """
 
 import copy
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -15,23 +14,22 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from lib.detection import ensembles, score_files, scoring
-from lib.listening import exported
+from lib.detection import ensembles, scoring
+from lib.listening import exported, trainings
 from lib.listening.maps import USUAL, ClipMap, clip_map, usual_of
 from lib.listening.reasons import DECIBEL, Reason, reason
 from lib.listening.stream import Stream
 from lib.listening.trained import Ear
 from lib.network.device import versions
 from lib.network.spectrum import frames_of
-from lib.paths import Run, readable
+from lib.paths import Run
 from lib.recordings import audit
 from lib.recordings.heard import Heard, Source
 from lib.settings import Settings
-from lib.systems import ENCODER, ENSEMBLES, EXTRACTORS, ROWS, ROWS_OF, SPECTRUM, Trained, folder_of, score_files_of
+from lib.systems import ENCODER, ENSEMBLES, ROWS, ROWS_OF, SPECTRUM, Trained, folder_of
 
 PREFERRED = ("Spectrum", "Shared", "Submitted 1")  # rows, where the run has one and none is named
 CONSTANTS = ["system", "parameter", "detector", "fit_set", "aggregator"]
-FOLDERS = {*EXTRACTORS, *ROWS_OF}  # of a machine, in which something is trained
 MINUTES = 24 * 60  # of a day, a clip each
 
 
@@ -87,27 +85,8 @@ class Listener:
         folder = Path(folder).expanduser().resolve()
         if exported.is_export(folder):
             return cls._of_export(folder, row)
-        one = folder.name.startswith("seed") and folder.parents[1].name in FOLDERS
-        machine = folder.parents[2] if one else folder
-        run = Run(machine.parent)
-        places = [folder] if one else [place for place in sorted(machine.glob("*/*/seed*")) if _is_trained(place)]
-        made = {place: _trained(place) for place in places}
-        if not one:
-            made = {place: which for place, which in made.items() if _counted(run, which)}
-        made = {place: which for place, which in made.items() if _whole(place, which)}
-        files = {place / name: which for place, which in made.items() for name in score_files_of(which.system)}
-        if not files:
-            raise ValueError(f"{folder}: nothing trained there; give the folder of a machine of a run: outputs/<run>/…")
-        seeds = {which.seed for which in files.values() if which.system != SPECTRUM} or {0}
-        seed = min(seeds) if seed is None else seed
-        if seed not in seeds:
-            raise ValueError(f"{folder}: no seed {seed}; it has {', '.join(map(str, sorted(seeds)))}")
-        files = {path: which for path, which in files.items() if which.system == SPECTRUM or which.seed == seed}
-        ears = {which: Ear(which, path.parent, run.common(which.system, seed)) for path, which in files.items()}
-        scores = pd.concat([score_files.load_scores(path).assign(seed=seed) for path in files], ignore_index=True)
-        newest = max(ears.values(), key=lambda ear: ear.written)
-        settings = _settings_of_tables(run) or newest.settings
-        return cls(machine.name, ears, scores, settings, row, () if one else settings.systems)
+        found = trainings.find(folder, seed)
+        return cls(found.machine, found.ears, found.scores, found.settings, row, found.asked)
 
     @classmethod
     def _of_export(cls, path, row):
@@ -335,39 +314,3 @@ class Listener:
         each = ensembles.detector_scores(scores, self.settings.evaluation.weighted_machines)
         rows = ensembles.system_rows(each, reference=self._reference)
         return ensembles.add_submitted(rows, self._asked, self._reference)
-
-
-def _is_trained(folder):
-    return folder.parents[1].name in FOLDERS and folder.name.removeprefix("seed").isdecimal()
-
-
-def _whole(folder, made):
-    """Whether all that scores is there; a training whose detectors are not fitted yet is not."""
-    return all((folder / name).exists() for name in score_files_of(made.system))
-
-
-def _facts_of_tables(run):
-    """What 06 wrote on the tables of the run; empty before them."""
-    path = run.tables / "run.json"
-    if not path.exists():
-        return {}
-    with readable(path, "run 06_ensemble_and_tables again"):
-        return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _settings_of_tables(run):
-    """The settings that the run's tables were made by; None before them."""
-    found = _facts_of_tables(run).get("settings")
-    return None if found is None else Settings.model_validate(found)
-
-
-def _counted(run, made):
-    """Whether the run's tables counted this training, where they say which; one that they never asked for is left."""
-    found = _facts_of_tables(run).get("counted", {}).get(made.machine)
-    return found is None or [made.system, made.parameter] in found
-
-
-def _trained(folder):
-    """Which training lies in …/<machine>/<system>/<parameter>/seed<k>."""
-    *_, machine, system, parameter, seed = folder.parts
-    return Trained(machine, system, parameter, int(seed.removeprefix("seed")))

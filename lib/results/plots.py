@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lib.network.embeddings import Embeddings
 
 COLUMN, PAGE = 3.5, 7.2  # inches, one and two columns of a paper
+DPI = 200  # of a PNG file
 DOMAINS, LABELS = ("source", "target"), ("normal", "anomaly")
 INK = {"source": "#0072B2", "target": "#D55E00", "normal": "#999999", "anomaly": "#111111"}  # differ in grey, too
 sns.set_theme(context="paper", style="ticks", palette="colorblind", font_scale=0.85)
@@ -37,13 +38,18 @@ matplotlib.rcParams |= {
 
 
 def laid_out(draws: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Find the layout of the figure that a function draws once, not anew for the page and for each file."""
+    """Find the layout of the figure that a function draws once, not anew for the page and for each file.
+
+    At the files' resolution: letters are a little wider there than at the page's, and a label would be cut.
+    """
 
     @functools.wraps(draws)
     def draw(*arguments, **named):
         figure = draws(*arguments, **named)
+        shown, figure.dpi = figure.dpi, DPI
         figure.get_layout_engine().execute(figure)
         figure.set_layout_engine("none")
+        figure.dpi = shown
         return figure
 
     return draw
@@ -58,7 +64,7 @@ def save(figures: dict[str, Figure], folder: Path, prefix: str = "") -> None:
             write_png(figure, temporary)
 
 
-def write_png(figure: Figure, path: Path | IO[bytes], dpi: int = 200) -> None:
+def write_png(figure: Figure, path: Path | IO[bytes], dpi: int = DPI) -> None:
     """Write a figure of `laid_out` as PNG."""
     shown, figure.dpi = figure.dpi, dpi
     FigureCanvasAgg(figure).print_png(path, metadata={"Software": None})

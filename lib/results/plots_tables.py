@@ -179,5 +179,5 @@ def effects_figure(effects: pd.DataFrame) -> Figure:
 
 def _with_room(figure):
     sns.despine(figure, left=True)
-    figure.get_layout_engine().set(w_pad=0.08)  # inches; letters are a little wider in the files
+    figure.get_layout_engine().set(w_pad=0.08)  # inches
     return figure
