@@ -294,12 +294,25 @@ def detector_grid(table: pd.DataFrame) -> Figure:
     for axis, (score, title) in zip(axes[0], names.items(), strict=True):
         grid = table[table["score"] == score].pivot(index="detector", columns="fit_set", values="value")
         grid = grid.loc[list(dict.fromkeys(table["detector"])), fit_sets]
-        sns.heatmap(grid, annot=True, fmt=".1f", cmap="vlag", center=50, vmin=20, vmax=80, cbar=False, ax=axis,
-                    yticklabels=True, annot_kws={"size": 6}, linewidths=0.5)  # fmt: skip
+        _heat(axis, grid)
         axis.set(xlabel="", ylabel="")
         axis.set_title(f"{title} [%]", fontsize=7)
         axis.tick_params(axis="x", rotation=35)
     return figure
+
+
+def _heat(axis, grid):
+    """The values of a table as colours about 50 and as numbers; seaborn's own draws the whole figure for each panel."""
+    mesh = axis.pcolormesh(grid, cmap="vlag", vmin=20, vmax=80, edgecolors="white", linewidth=0.5)
+    axis.set_xticks(np.arange(grid.shape[1]) + 0.5, grid.columns)
+    axis.set_yticks(np.arange(grid.shape[0]) + 0.5, grid.index)
+    axis.tick_params(length=0)
+    axis.set_ylim(grid.shape[0], 0)  # the first row on top; also right where panels share the axis
+    axis.spines[:].set_visible(False)
+    dark = sns.utils.relative_luminance
+    for (row, column), value in np.ndenumerate(grid.to_numpy()):
+        ink = "white" if dark(mesh.cmap(mesh.norm(value))) < 0.408 else ".15"
+        axis.text(column + 0.5, row + 0.5, f"{value:.1f}", ha="center", va="center", size=6, color=ink)
 
 
 @laid_out

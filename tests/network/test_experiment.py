@@ -14,9 +14,12 @@ def imports_of(notebook):
     return "".join([cell for cell in cells if cell["cell_type"] == "code"][1]["source"])
 
 
+WITHOUT = ("01_data_audit", "05_inlier_fitting", "06_ensemble_and_tables", "08_spectrum_reference")
+
+
 def test_notebooks_without_a_network_start_without_torch():
     """Its import takes seconds, which a run of a hundred fits would pay a hundred times."""
-    code = "\n".join(map(imports_of, ("01_data_audit", "05_inlier_fitting", "06_ensemble_and_tables")))
+    code = "\n".join(map(imports_of, WITHOUT))
     code += "\nimport sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PROJECT)
     assert done.stdout.split()[-1:] == ["False"], done.stderr

@@ -186,14 +186,14 @@ def test_other_test_clips_give_the_same_model(training, root):
 def test_training_lowers_the_loss_and_keeps_its_facts(training, monkeypatch):
     monkeypatch.setattr("lib.network.shared.LINES", 5)
     longer = SETTINGS.model_copy(
-        update={"shared": SETTINGS.shared.model_copy(update={"steps": 16, "learning_rate": 3e-3})}
+        update={"shared": SETTINGS.shared.model_copy(update={"steps": 60, "learning_rate": 1e-2})}
     )
     given = training(longer)
     trainer = SharedTrainer(given)
     history = trainer.run()
-    assert history["step"].tolist() == [3, 6, 9, 12, 16]
+    assert history["step"].tolist() == [12, 24, 36, 48, 60]
     assert history["loss"].iloc[-1] < history["loss"].iloc[0]
-    assert history["learning_rate"].max() == pytest.approx(3e-3, rel=0.3)
+    assert history["learning_rate"].max() == pytest.approx(1e-2, rel=0.3)
     trainer.save()
     facts = json.loads((given.folder / "model.json").read_text())
     assert facts["classes"] == given.classes and facts["clips"]["train"] == 15 and facts["threads"] == 1

@@ -1,14 +1,10 @@
 """Spectrum's views, each against a plain loop written from its definition."""
 
-import subprocess
-import sys
-
 import librosa
 import numpy as np
 import pytest
 
 from lib.network import spectrum
-from lib.paths import PROJECT
 from lib.recordings.clips import ClipBank
 from lib.settings import Data, Spectrum
 
@@ -92,8 +88,3 @@ def test_a_clip_shorter_than_a_window_is_heard_again_and_again():
     sound = np.arange(1000, dtype=np.int16)
     found = spectrum.long_enough(sound, SETTINGS)
     assert len(found) == 2048 and (found[1000:2000] * 32768 == sound).all()
-
-
-def test_no_torch():
-    code = "import sys, lib.network.spectrum, lib.detection.spectra; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT).returncode == 0
