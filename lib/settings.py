@@ -189,11 +189,11 @@ class Evaluation(Group):
 class Demo(Group):
     """How much demo data `lib.demo` makes, for a data root that is not there."""
 
-    machines: Annotated[Names, Field(min_length=1)] = DEVELOPMENT_MACHINES
+    machines: Annotated[Names, Field(min_length=1)] = DEVELOPMENT_MACHINES  # of the seven
     source_clips: Positive = 60  # training clips a machine
     target_clips: Annotated[int, Field(ge=0)] = 10  # training clips a machine
     test_clips: Positive = 20  # for each domain and label
-    seed: int = 2023
+    seed: int = 2023  # of the sounds
 
 
 class Settings(Group):
