@@ -117,7 +117,7 @@ class Autoencoder(Group):
     frames: Positive = 5  # frames stacked into a vector
     hidden: Positive = 128  # units of a layer
     bottleneck: Positive = 8  # units
-    epochs: Positive = 100
+    epochs: Positive = 100  # over the training vectors
     batch: Annotated[int, Field(gt=1)] = 256  # vectors
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3  # of Adam
     validation_fraction: Share = 0.1  # of the vectors

@@ -84,9 +84,9 @@ TERMS = {
 
 
 def term_weights(system: System, settings: Settings) -> dict[str, float]:
-    """{term: λ} of a `systems.System`: 1, λ_section (Eq. 1) and λ_Flow (Eq. 5)."""
-    weights = {"machine": 1.0, "attribute": settings.training.attribute_weight, "flow": settings.flow.weight}
-    return {name: weights[name] for name in system.losses}
+    """{term: λ} of a `systems.System`: λ_section (Eq. 1), λ_Flow (Eq. 5), and 1 for every other term."""
+    weights = {"attribute": settings.training.attribute_weight, "flow": settings.flow.weight}
+    return {name: weights.get(name, 1.0) for name in system.losses}
 
 
 def flow_share(

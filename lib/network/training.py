@@ -114,7 +114,9 @@ class Trainer:
         """The loss as the paper writes it (Eqs. 1 and 5), with its weights."""
         second = {"attribute": "L_att", "section": "L_section"}[self.model.second_task]
         names = {"machine": "L_machine", "attribute": second, "flow": "L_Flow"}
-        return "L = " + " + ".join(f"{weight:g} · {names[name]}" for name, weight in self.weights.items())
+        return "L = " + " + ".join(
+            f"{weight:g} · {names.get(name, f'L_{name}')}" for name, weight in self.weights.items()
+        )
 
     def run(self, epochs: int | None = None) -> pd.DataFrame:
         """Train up to `epochs` (default: all), resuming a checkpoint of the same recipe; returns the history."""
