@@ -40,3 +40,17 @@ def test_the_page_of_settings_is_the_settings():
     assert page == settings_page.text(), "make it anew: .venv/bin/python -m lib.results.settings_page"
     assert "| `steps` | `8` | 0 < whole number |  |  | affine coupling steps (FastFlow, 3) |" in page
     assert not [line for line in page.splitlines() if line.startswith("| `") and line.endswith("|  |")]  # all explained
+
+
+def test_every_message_of_the_page_is_one_of_the_programs():
+    modules = [*(PROJECT / "lib").rglob("*.py"), *(PROJECT / "workflow").glob("*.py")]
+    said = re.sub(r'"\s*\n\s*f?"', "", "\n".join(path.read_text() for path in modules))
+    page = (PROJECT / "docs" / "troubleshooting.md").read_text()
+    messages = re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)
+    assert len(messages) > 15 and not [message for message in messages if message not in said]
+
+
+def test_links_between_the_pages_lead_somewhere():
+    pages = [PROJECT / "README.md", *(PROJECT / "docs").glob("*.md")]
+    links = [(page, link) for page in pages for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())]
+    assert links and not [(page.name, link) for page, link in links if not (page.parent / link).exists()]
