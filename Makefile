@@ -1,4 +1,4 @@
-# make demo | test | test-all | lint | lab | run | paper | fit | score | watch | results | study | bench          every target sets $(VENV) up by itself
+# make demo | test | test-all | lint | lab | run | paper | fit | score | watch | figures | results | study | bench          every target sets $(VENV) up by itself
 PYTHON ?= python3
 PRESET ?= quick
 SEEDS ?= 0
@@ -9,7 +9,7 @@ CSV ?= scores.csv
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint lab run paper fit score watch results study bench
+.PHONY: demo test test-all lint lab run paper fit score watch figures results study bench
 export PYTHONPATH := $(CURDIR)
 export JUPYTER_PREFER_ENV_PATH := 1
 unexport PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
@@ -45,6 +45,9 @@ fit: $(VENV)/ready
 score watch: $(VENV)/ready
 	@test -n "$(MODEL)" -a -n "$(if $(filter watch,$@),$(FOLDER),$(CLIPS))" || { echo 'usage: make score MODEL=outputs/<run>/<machine> CLIPS=<folder or file> [CSV=scores.csv] [ROW="OE-Flow"] [PICTURES=<folder>]; make watch MODEL=… FOLDER=<folder>'; exit 2; }
 	$(BIN)/python -m lib.score "$(MODEL)" $(if $(filter watch,$@),"$(FOLDER)" --watch,"$(CLIPS)") --csv "$(CSV)" --row "$(ROW)" --pictures "$(PICTURES)"
+
+figures: $(VENV)/ready
+	$(BIN)/python -m lib.results.figures "outputs/$(RUN)"
 
 results: $(VENV)/ready
 	$(BIN)/python -m lib.results.page $(or $(RUNS),outputs/demo)

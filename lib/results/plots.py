@@ -40,12 +40,18 @@ matplotlib.rcParams |= {
 def laid_out(draws: Callable[..., Figure]) -> Callable[..., Figure]:
     """Find the layout of the figure that a function draws once, not anew for the page and for each file.
 
-    At the files' resolution: letters are a little wider there than at the page's, and a label would be cut.
+    At the files' resolution: letters are a little wider there than at the page's, and a label would be cut. Points that
+    seaborn scatters by numpy's global generator lie where they lay the last time, and that generator is left as it was.
     """
 
     @functools.wraps(draws)
     def draw(*arguments, **named):
-        figure = draws(*arguments, **named)
+        state = np.random.get_state()
+        np.random.seed(0)
+        try:
+            figure = draws(*arguments, **named)
+        finally:
+            np.random.set_state(state)
         shown, figure.dpi = figure.dpi, DPI
         figure.get_layout_engine().execute(figure)
         figure.set_layout_engine("none")
