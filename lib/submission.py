@@ -60,12 +60,10 @@ def _export(given):
     out = paths.Run(Path(given.out).expanduser() if given.out else root)
     quantile = made.settings.evaluation.decision_quantile
     written, refusals = submission.write_files(made.rows, made.tests, out, team, quantile, made.refused)
-    print(*(paths.shown(path) for path in written), sep="\n")
-    print(*refusals, sep="\n", end="\n" if refusals else "")
-    print(
-        f"{len(written)} files of {made.rows['system'].nunique()} rows"
-        + (f"; {len(refusals)} refused" if refusals else "")
-    )
+    for line in (*map(paths.shown, written), *refusals):
+        print(line)
+    more = f"; {len(refusals)} refused" if refusals else ""
+    print(f"{len(written)} files of {made.rows['system'].nunique()} rows{more}")
     return 1 if refusals else 0
 
 

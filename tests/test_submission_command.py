@@ -1,5 +1,6 @@
 """python -m lib.submission: exports of a finished run, evaluated again; exit statuses and last lines."""
 
+import os
 import shutil
 
 import numpy as np
@@ -77,6 +78,13 @@ def test_what_is_refused_stops_no_other_file_and_leaves_no_old_one(run, tmp_path
     assert sorted(file.name.split("_section")[0] for file in (team / "OE").iterdir()) == [
         "anomaly_score_ToyCar", "anomaly_score_pump", "decision_result_ToyCar"
     ]  # fmt: skip
+    for machine in ("fan", "ToyCar"):
+        (run.machine(machine) / "audit.csv").rename(run.machine(machine) / "kept.csv")
+    status, lines, _ = said(capsys, "export", run.root, "--out", out, "--team", "mine")
+    assert status == 1 and lines[-1] == "0 files of 0 rows; 4 refused" and len(lines) == 5
+    assert [file.name for file in team.rglob("*.csv")] == ["anomaly_score_pump_section_00_test.csv"]
+    for machine in ("fan", "ToyCar"):
+        (run.machine(machine) / "kept.csv").rename(run.machine(machine) / "audit.csv")
     assert said(capsys, "export", run.root, "--row", "OE-Flow", "--out", tmp_path / "one")[:1] == (0,)
     assert [folder.name for folder in (tmp_path / "one" / "teams" / "oe_flow").iterdir()] == ["OE-Flow"]
     assert not (run.root / "teams").exists() and (team / "notes.txt").exists()
@@ -96,6 +104,17 @@ def test_faults_are_said_and_the_other_machines_scored(tmp_path, capsys):
     )
     status, lines, _ = said(capsys, "evaluate", tmp_path / "s", tmp_path / "truth", "--machines", "pump")
     assert status == 0 and np.isfinite(float(lines[-1].removeprefix("official score ")))
+
+
+def test_a_folder_whose_name_is_in_no_encoding(tmp_path, capsys):
+    folder = tmp_path / os.fsdecode(b"s\xff")
+    write_truth(tmp_path, "fan", clips_of())
+    write_submission(folder, "fan", clips_of(), range(20))
+    write_submission(folder, "fan (1)", clips_of(), range(20))
+    (folder / "anomaly_score_fan (1)_section_00_test.csv").rename(folder / "anomaly_score_fan_section_00_test (1).csv")
+    status, lines, _ = said(capsys, "evaluate", folder, tmp_path, "--csv", tmp_path / "x.csv", "--resamples", 0)
+    assert status == 0 and lines[-2].endswith("_test (1).csv: not the name of a score file; not read")
+    assert set(pd.read_csv(tmp_path / "x.csv")["folder"]) == {f"{tmp_path}/s\\udcff"}
 
 
 def test_calls_that_are_refused(run, tmp_path, capsys):

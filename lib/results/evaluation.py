@@ -99,7 +99,8 @@ class Evaluation:
             ]
         rows += [(EVERY, EVERY, "decisions", name, value, np.nan, np.nan) for name, value in self.decided().items()]
         rows.append((EVERY, EVERY, "official", "official_score", self.official, np.nan, np.nan))
-        return pd.DataFrame([(str(self.folder), *row) for row in rows], columns=COLUMNS)
+        folder = str(self.folder).encode("utf-8", "backslashreplace").decode()  # its name may be in no encoding
+        return pd.DataFrame([(folder, *row) for row in rows], columns=COLUMNS)
 
     def decided(self) -> dict[str, float]:
         """{name of `DECISIONS`: harmonic mean over all sections that have it}."""

@@ -7,6 +7,7 @@ import pandas as pd
 
 from lib.detection.metrics import RULES, SCORES, interval
 from lib.results.evaluation import DECISIONS, EVERY, Evaluation
+from lib.results.official import strays
 
 TITLES = dict(zip((*SCORES, "hmean"), ("AUC source", "AUC target", "pAUC", "harmonic mean"), strict=True))
 WORDS = {
@@ -59,14 +60,17 @@ def _table(evaluation, rule):
 def _decisions(evaluation):
     rows = [(*section, values) for section, values in evaluation.decisions.items()]
     rows.append((EVERY, EVERY, evaluation.decided()))
+    titles = {name: name.replace("_", " ").replace("f1", "F1") for name in DECISIONS}
     return _aligned(pd.DataFrame([
         {"machine": machine, "section": number}
-        | {name.replace("_", " "): f"{values[name]:.6f}" if name in values else "–" for name in DECISIONS}
+        | {title: f"{values[name]:.6f}" if name in values else "–" for name, title in titles.items()}
         for machine, number, values in rows
     ]))  # fmt: skip
 
 
 def _notes(evaluation):
+    for name in strays(evaluation.folder):
+        yield f"note: {evaluation.folder / name}: not the name of a score file; not read"
     for section, rules in evaluation.scores.items():
         for name in SCORES:
             if rules["official"][name][0] == 0:

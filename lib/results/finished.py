@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from lib.detection import ensembles, scoring
@@ -54,36 +55,31 @@ def read(run: Run) -> Finished:
     """Read the score files that the run's tables counted.
 
     Raises:
-        ValueError: the run has no tables, or no score file of it can be used; names the file and the mend.
+        ValueError: the run has no tables; names the file and the mend.
     """
     settings, counted, seeds, left_out = _tables(run)
-    tests, unknown = {}, {}
-    for machine in counted:
-        try:
-            tests[machine] = _test_clips(run, machine)
-        except ValueError as error:
-            unknown[machine] = str(error)
-    tables, broken = [], {}
+    tests, broken, tables = {}, {}, []
     for path, made in _files(run, counted, seeds, left_out):
         try:
-            if made.machine in unknown:
-                raise ValueError(unknown[made.machine])
+            if made.machine not in tests:
+                tests[made.machine] = _test_clips(run, made.machine)
             scores = _scores(path, made, tests[made.machine])
         except ValueError as error:
             broken.setdefault((made.system, made.machine), str(error))
             continue
         every = seeds if made.system == SPECTRUM else [made.seed]  # nothing random: the same beside every seed
-        tables += [scores.assign(seed=seed) for seed in every]
-    whole = [table for table in tables if (folder_of(table["system"].iat[0]), table["machine"].iat[0]) not in broken]
-    if not whole:
-        reason = next(iter(broken.values()), "its tables counted no file")
-        raise ValueError(f"{run.root}: no score file can be used: {reason}")
-    detectors = ensembles.detector_scores(pd.concat(whole, ignore_index=True), settings.evaluation.weighted_machines)
-    reference = scoring.reference_part(settings.inliers)
-    rows = ensembles.add_submitted(ensembles.system_rows(detectors, None, reference), settings.systems, reference)
+        tables += [(made, scores.assign(seed=seed)) for seed in every]
+    whole = [scores for made, scores in tables if (made.system, made.machine) not in broken]
     refused = _refused(broken, _rows_of(counted, settings))
+    rows = _rows(whole, settings) if whole else pd.DataFrame(columns=[*ensembles.CLIP, "protocol", "score"])
     kept = [pair not in refused for pair in zip(rows["system"], rows["machine"], strict=True)]
-    return Finished(settings, rows[kept], tests, refused)
+    return Finished(settings, rows[np.array(kept, bool)], tests, refused)
+
+
+def _rows(tables, settings):
+    detectors = ensembles.detector_scores(pd.concat(tables, ignore_index=True), settings.evaluation.weighted_machines)
+    reference = scoring.reference_part(settings.inliers)
+    return ensembles.add_submitted(ensembles.system_rows(detectors, None, reference), settings.systems, reference)
 
 
 def _tables(run):

@@ -18,7 +18,7 @@ from lib.results.submission import KINDS
 
 SCORE, DECISION = KINDS
 TRUTH = "ground_truth"
-LISTED = 10  # rows that a message names
+LISTED, SHOWN = 10, 80  # rows that a message names, and characters of each
 _FILE = re.compile(
     r"(?P<kind>anomaly_?score|decision_?result|ground_?truth)[_ -]*(?P<machine>.+?)[_ -]*"
     r"section[_ -]*(?P<section>[0-9]+)([_ -]*test)?\.csv",
@@ -82,9 +82,13 @@ def folders(root: Path) -> dict[Path, dict[Section, dict[str, list[Path]]]]:
     """
     if not root.is_dir():
         raise ValueError(f"{root}: no such folder; give the one that holds {Section('fan', '00').file(SCORE)}, …")
-    found = {}
-    for place, inner, names in os.walk(root):
+    found, seen = {}, set()
+    for place, inner, names in os.walk(root, onerror=_stop, followlinks=True):
         inner.sort()
+        if os.path.realpath(place) in seen:  # a link that leads back
+            inner.clear()
+            continue
+        seen.add(os.path.realpath(place))
         for name in sorted(names):
             kind, section = section_of(name) or ("", None)
             if kind in KINDS:
@@ -93,6 +97,17 @@ def folders(root: Path) -> dict[Path, dict[Section, dict[str, list[Path]]]]:
     if not found:
         raise ValueError(f"{root}: no score files there, as {Section('fan', '00').file(SCORE)}")
     return found
+
+
+def _stop(error):
+    raise error
+
+
+def strays(folder: Path) -> list[str]:
+    """Names of files beside the score files that begin as these and are none, such as copies."""
+    begins = tuple(kind.split("_")[0] for kind in KINDS)
+    names = sorted(path.name for path in folder.iterdir() if path.name.lower().startswith(begins))
+    return [name for name in names if section_of(name) is None]
 
 
 def finite(text: str) -> float:
@@ -142,7 +157,7 @@ def read_values(
                 raise ValueError("not a name and a value")
             found[name] = value(cells[1])
         except ValueError as error:
-            faults.setdefault(str(error), []).append(f"{row}: {','.join(cells)}")
+            faults.setdefault(str(error), []).append(f"{row}: {_short(','.join(cells))}")
     if rows is not None and (missing := [clip for clip in clips if clip not in lines]):
         faults["no row for a test clip"] = missing
     if not rows and not faults:
@@ -178,3 +193,9 @@ def fault(path: Path, what: str, where: Iterable[str]) -> str:
     more = f"; and {len(where) - LISTED} more" if len(where) > LISTED else ""
     count = f" ({len(where)} of them)" if len(where) > 1 else ""
     return ": ".join([f"{path}", f"{what}{count}", *(["; ".join(where[:LISTED]) + more] if where else [])])
+
+
+def _short(text):
+    """What a message shows of a row; a file of another kind may be one line of anything."""
+    text = text if text.isprintable() else ascii(text)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

@@ -86,6 +86,7 @@ def test_wild_forms_are_read_as_meant(tmp_path, content, known):
         (PLAIN[: PLAIN.rindex("section_00_0002")], "no row for a test clip: section_00_0002"),
         (PLAIN[:-12], "no row for a test clip: section_00_0002"),
         ("", "no row for a test clip (3 of them): section_00_0000; section_00_0001; section_00_0002"),
+        (bytes([1, 2, 200, 255]) * 100, "no test clip of this name: row 1: '\\x01\\x02"),
         (b"PK\x03\x04zip", "a spreadsheet, not a CSV file (save it as CSV, UTF-8)"),
     ],
 )
@@ -93,6 +94,7 @@ def test_what_is_wrong_names_the_file_and_the_row(tmp_path, content, said):
     path = tmp_path / "anomaly_score_fan_section_00_test.csv"
     write(path, content)
     faults = read_values(path, finite, NAMES)[1]
+    assert all(fault.isprintable() and len(fault) < 400 for fault in faults)
     assert any(fault.startswith(f"{path}: {said}") for fault in faults), faults
 
 
@@ -131,3 +133,14 @@ def test_folders_at_any_depth_each_by_itself(tmp_path):
         official.folders(tmp_path / "ground_truth_data")
     with pytest.raises(ValueError, match="no such folder"):
         official.folders(tmp_path / "nowhere")
+
+
+def test_links_are_followed_once_and_copies_are_named(tmp_path):
+    write(tmp_path / "there" / "anomaly_score_fan_section_00_test.csv", PLAIN)
+    write(tmp_path / "there" / "anomaly_score_fan_section_00_test (1).csv", PLAIN)
+    write(tmp_path / "there" / "notes.csv", PLAIN)
+    (tmp_path / "there" / "back").symlink_to(tmp_path)
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "team").symlink_to(tmp_path / "there")
+    assert list(official.folders(tmp_path / "given")) == [tmp_path / "given" / "team"]
+    assert official.strays(tmp_path / "there") == ["anomaly_score_fan_section_00_test (1).csv"]
