@@ -17,7 +17,7 @@ from lib.recordings.spreadsheets import is_header
 from lib.results.official import TRUTH, Section, fault, flag, numbered, read_rows, read_values, section_of
 
 LABELS, DOMAINS = "ground_truth_data", "ground_truth_domain"
-UNSAID = "the name says neither label nor domain"
+UNSAID = "the name does not say label and domain"
 MEND = f"give the ground truth: a folder of {LABELS} and {DOMAINS}, a data root, or a list of the clips' names"
 
 

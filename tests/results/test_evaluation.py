@@ -91,6 +91,8 @@ def test_decisions_are_the_official_evaluators(tmp_path):
     (every,) = score(tmp_path / "s", tmp_path)
     f1 = [values["f1_source"] for values in every.decisions.values()]
     assert len(f1) == 3 and every.decided()["f1_source"] == pytest.approx(official_score(f1))
+    table = every.table().query("rule == 'decisions'").set_index(["machine", "score"])["value"]
+    assert table["fan", "recall_target"] == every.decisions[FAN]["recall_target"] and len(table) == 4 * 6
 
 
 def test_sections_machines_and_all_have_harmonic_means_and_intervals(tmp_path):

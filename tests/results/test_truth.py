@@ -88,7 +88,11 @@ def test_a_flat_folder_and_a_list_without_folders_name_no_machine(tmp_path):
 
 def test_a_list_of_paths_names_machines_and_leaves_training_clips(tmp_path):
     lines = [f"{machine}/test/{stem}.wav" for machine in ("fan", "big pump") for stem in NAMED]
-    lines += ["fan/train/section_00_source_train_normal_0000_m-n_W.wav", f"raw\\mill\\{NAMED[0]}"]
+    lines += [
+        "fan/train/section_00_0000.wav",
+        "fan/section_00_source_train_normal_0000_m-n_W.wav",
+        f"raw\\mill\\{NAMED[0]}",
+    ]
     write(tmp_path / "list.txt", "\n".join(lines))
     found = truth.read(tmp_path / "list.txt")
     assert [section.machine for section in found] == ["fan", "big pump", "mill"]
@@ -96,9 +100,14 @@ def test_a_list_of_paths_names_machines_and_leaves_training_clips(tmp_path):
 
 
 def test_names_that_say_nothing_are_faults(tmp_path):
-    write(tmp_path / "list.txt", "\n".join([*NAMED, "section_00_0007.wav", "Monday.wav"]))
+    write(
+        tmp_path / "list.txt",
+        "\n".join([*NAMED, "section_00_0007.wav", "section_00_source_test_0008.wav", "Monday.wav"]),
+    )
     (fault,) = truth.read(tmp_path / "list.txt")[Section("", "00")].faults
-    assert "list.txt: the name says neither label nor domain" in fault and "section_00_0007; Monday" in fault
+    assert "list.txt: the name does not say label and domain" in fault and fault.endswith(
+        " (3 of them): section_00_0007; section_00_source_test_0008; Monday"
+    )
     write(tmp_path / "empty.txt", "\n")
     with pytest.raises(ValueError, match="lists no names"):
         truth.read(tmp_path / "empty.txt")
@@ -109,7 +118,7 @@ def test_a_score_files_own_names(tmp_path):
     assert said(truth.of_names(path, FAN, NAMED)) == {stem: of_name(stem) for stem in NAMED}
     other = NAMED[0].replace("section_00", "section_01")
     for stems, fault in (
-        (["section_00_source_train_normal_0000"], "neither label nor domain"),
+        (["section_00_source_train_normal_0000"], "does not say label and domain"),
         ([other], f"not of fan section_00: {other}"),
     ):
         assert fault in truth.of_names(path, FAN, [*NAMED[1:], *stems]).faults[0]
