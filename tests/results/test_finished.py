@@ -62,7 +62,7 @@ DAMAGED = {  # file: what happens to it, what is said
         "no recording for 1 of 8 test clips (other)",
     ),
     "fan/OE-Flow/all/seed0/flow_scores.parquet": (
-        lambda s: pd.concat([s, s.iloc[[1]]]),
+        lambda s: pd.concat([s, s.iloc[[1]].assign(score=9.0)]),
         "source_normal_01 has two scores of one detector",
     ),
     "ToyCar/OE-Flow/all/seed0/detector_scores.parquet": (
