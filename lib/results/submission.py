@@ -4,6 +4,8 @@ The official evaluator aligns a file's rows with the test clips by sorted order,
 would be judged wrongly in silence: it is refused, not written.
 """
 
+import glob
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -49,19 +51,8 @@ def export(rows: pd.DataFrame, dataset: Dataset, run: Run, team: str, quantile: 
     Returns:
         The written paths and a list of refusals (text), which stand in `Run.refusals`, too.
     """
-    written, refusals = [], []
-    for (system, machine), clips in rows[rows["protocol"] == "all"].groupby(["system", "machine"], sort=False):
-        index = dataset.of(machine, "test")
-        try:
-            files = submission(clips, index, quantile)
-        except ValueError as error:
-            refusals.append(f"{system}, {machine}: {error}")
-            continue
-        for (kind, section), text in files.items():
-            path = run.submission(team, system, kind, machine, section)
-            with whole_file(path, sync=False) as temporary:
-                temporary.write_text(text, encoding="utf-8")
-            written.append(path)
+    tests = {machine: dataset.of(machine, "test") for machine in rows["machine"].unique()}
+    written, refusals = write_files(rows, tests, run, team, quantile)
     for kind in KINDS:
         for old in set((run.root / "teams" / team).glob(f"*/{kind}_*.csv")) - set(written):
             old.unlink()
@@ -69,6 +60,43 @@ def export(rows: pd.DataFrame, dataset: Dataset, run: Run, team: str, quantile: 
     if refusals:
         write_text(run.refusals, "\n".join(refusals) + "\n")
     return written, refusals
+
+
+def write_files(
+    rows: pd.DataFrame,
+    tests: Mapping[str, pd.DataFrame],
+    run: Run,
+    team: str,
+    quantile: float,
+    refused: Mapping[tuple[str, str], str] | None = None,
+) -> tuple[list[Path], list[str]]:
+    """Write the files of every row and machine; of a refused one no older file stays.
+
+    Args:
+        rows, run, team, quantile: as `export`. tests: {machine: its test clips}, as `Dataset.of(machine, "test")`.
+        refused: {(row, machine): why it cannot be written} of those that are not in `rows`.
+
+    Returns:
+        The written paths and a list of refusals (text).
+    """
+    written, why = [], dict(refused or {})
+    for (system, machine), clips in rows[rows["protocol"] == "all"].groupby(["system", "machine"], sort=False):
+        try:
+            files = submission(clips, tests[machine], quantile)
+        except ValueError as error:
+            why[system, machine] = str(error)
+            continue
+        for (kind, section), text in files.items():
+            path = run.submission(team, system, kind, machine, section)
+            with whole_file(path, sync=False) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+            written.append(path)
+    for system, machine in why:
+        for kind in KINDS:
+            name = run.submission(team, system, kind, glob.escape(machine), "*")
+            for old in name.parent.glob(name.name):
+                old.unlink()
+    return written, [f"{system}, {machine}: not written: {reason}" for (system, machine), reason in why.items()]
 
 
 def submission(clips: pd.DataFrame, index: pd.DataFrame, quantile: float) -> dict[tuple[str, str], str]:
@@ -88,16 +116,7 @@ def submission(clips: pd.DataFrame, index: pd.DataFrame, quantile: float) -> dic
     table = clips.groupby(["part", "clip"])["score"].agg(["mean", "count"]).reset_index()
     table = table[(table["count"] == clips["seed"].nunique()) & np.isfinite(table["mean"])]
     test, calibration = (table[table["part"] == part].set_index("clip")["mean"] for part in ("test", "calibration"))
-    expected = set(index["stem"])
-    if expected.isdisjoint(test.index):
-        raise ValueError("not written: no test clip has a score; were the scores made from another data root?")
-    for odd, what, mend in (
-        (expected - set(test.index), "no score for", "see problems.csv, mend or remove these recordings, score again"),
-        (set(test.index) - expected, "no recording for", "put it back under the data root, or score the machine again"),
-    ):
-        if odd:
-            names = ", ".join(sorted(odd)[:5]) + (" …" if len(odd) > 5 else "")
-            raise ValueError(f"not written: {what} {len(odd)} of {len(expected)} test clips ({names}); {mend}")
+    check_clips(test.index, index["stem"])
     threshold, _ = decision_threshold(calibration, quantile)
     files = {}
     for section, here in index.groupby("section"):
@@ -108,3 +127,17 @@ def submission(clips: pd.DataFrame, index: pd.DataFrame, quantile: float) -> dic
         for kind, values in zip(KINDS, (table, decided), strict=True):
             files[kind, section] = values.to_csv(index=False, header=False, lineterminator="\n")
     return files
+
+
+def check_clips(scored: Iterable[str], expected: Iterable[str]) -> None:
+    """Raise a ValueError, with the first names and the mend, where the scored clips are not the expected ones."""
+    scored, expected = set(scored), set(expected)
+    if expected.isdisjoint(scored):
+        raise ValueError("no test clip has a score; were the scores made from another data root?")
+    for odd, what, mend in (
+        (expected - scored, "no score for", "see problems.csv, mend or remove these recordings, score again"),
+        (scored - expected, "no recording for", "put it back under the data root, or score the machine again"),
+    ):
+        if odd:
+            names = ", ".join(sorted(odd)[:5]) + (" …" if len(odd) > 5 else "")
+            raise ValueError(f"{what} {len(odd)} of {len(expected)} test clips ({names}); {mend}")

@@ -155,3 +155,15 @@ def test_files_of_rows_that_are_gone_go_and_refusals_are_kept(tmp_path, run):
     assert "another data root" in submission.export(other, data, run, "team", 0.9)[1][0]
     submission.export(row(SCORES), data, run, "team", 0.9)
     assert not run.refusals.exists()
+
+
+def test_files_are_written_beside_those_of_others_and_what_is_refused_leaves_none(tmp_path, run):
+    data = dataset(tmp_path / "data", STEMS, "fan [1]")
+    tests = {"fan [1]": data.of("fan [1]", "test")}
+    rows = row(SCORES, "fan [1]")
+    written, _ = submission.write_files(rows, tests, run, "team", 0.9)
+    other = written[0].with_name("anomaly_score_fan 1_section_00_test.csv")
+    other.write_text("x")
+    written, refusals = submission.write_files(rows[:-6], tests, run, "team", 0.9, {("OE-Flow", "fan [1]"): "odd"})
+    assert refusals[0] == "OE-Flow, fan [1]: not written: odd" and refusals[1].startswith("OE, fan [1]: not written")
+    assert not written and list(other.parent.iterdir()) == [other] and not run.refusals.exists()
