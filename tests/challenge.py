@@ -7,13 +7,11 @@ import numpy as np
 import pandas as pd
 from makers import clip_table, made
 from scipy.stats import hmean
+from scored import rows_of
 from sklearn.metrics import roc_auc_score
 
-from lib.detection.collected import LEFT_OUT
-from lib.detection.score_files import AUTOENCODER, COLUMNS, DETECTORS, FLOW, write_scores
 from lib.paths import write_text
 from lib.settings import load_settings
-from lib.systems import EXTRACTORS, SPECTRUM, folder_of
 
 DOMAINS, LABELS = ("source", "target"), ("normal", "anomaly")
 
@@ -73,21 +71,11 @@ def official_decisions(decided, truth, domain, wanted):
 
 
 def finished_run(run, systems, machines=("fan", "ToyCar"), seeds=(0,), asked=(), section="00", **size):
-    """Write what a finished run of `makers.made` scores would hold, but models and notebooks; returns the run."""
-    scores = made(machines, systems, seeds, **size)
-    scores["file"] = np.where(scores["detector"] == "flow", FLOW, DETECTORS)
-    scores.loc[~scores["system"].isin(EXTRACTORS), "file"] = AUTOENCODER
-    scores["folder"] = scores["system"].map(folder_of)
-    keys = ["machine", "folder", "parameter", "seed", "file"]
-    for (machine, folder, parameter, seed, name), rows in scores.groupby(keys):
-        if folder != SPECTRUM or seed == 0:
-            write_scores(rows[list(COLUMNS)], run.trained(machine, folder, parameter, seed) / name, {})
-    counted = {
-        m: rows[["folder", "parameter"]].drop_duplicates().to_numpy().tolist() for m, rows in scores.groupby("machine")
-    }
+    """Write what a finished run of `makers.made` scores would hold, of what `lib.submission` reads; returns the run."""
+    rows = rows_of(made(machines, systems, seeds, **size), systems=asked)
+    write_text(run.tables / "clip_scores.csv", rows.to_csv(index=False))
     settings = load_settings("smoke").model_copy(update={"systems": tuple(asked)}).model_dump(mode="json")
-    write_text(run.tables / "run.json", json.dumps({"counted": counted, "seeds": list(seeds), "settings": settings}))
-    write_text(run.tables / "left_out.csv", ",".join(LEFT_OUT) + "\n")
+    write_text(run.tables / "run.json", json.dumps({"settings": settings}))
     clips = (
         clip_table(**size)
         .query("part == 'test'")

@@ -70,11 +70,13 @@ def test_what_is_refused_stops_no_other_file_and_leaves_no_old_one(run, tmp_path
     team = out / "teams" / "mine"
     (team / "notes.txt").write_text("x")
     write_submission(team / "OE", "pump", TRUTH, range(len(TRUTH)))  # of another run
-    path = run.trained("fan", "OE") / "detector_scores.parquet"
-    path.write_bytes(path.read_bytes()[:100])
+    path = run.tables / "clip_scores.csv"
+    scores = pd.read_csv(path, keep_default_na=False)
+    lost = (scores["system"] == "OE") & (scores["machine"] == "fan") & (scores["clip"] == "source_normal_01")
+    scores["score"].mask(lost).to_frame().join(scores.drop(columns="score")).to_csv(path, index=False)
     status, lines, _ = said(capsys, "export", run.root, "--out", out, "--team", "mine")
     assert status == 1 and lines[-1] == "6 files of 2 rows; 1 refused"
-    assert lines[-2].startswith(f"OE, fan: not written: {path}: cannot be read")
+    assert lines[-2].startswith("OE, fan: not written: no score for 1 of 12 test clips (source_normal_01)")
     assert sorted(file.name.split("_section")[0] for file in (team / "OE").iterdir()) == [
         "anomaly_score_ToyCar", "anomaly_score_pump", "decision_result_ToyCar"
     ]  # fmt: skip
