@@ -9,7 +9,7 @@ import shlex
 import signal
 import sys
 
-from lib import homes, paths
+from lib import paths
 from lib.recordings import zenodo
 from lib.recordings.download import download
 
@@ -17,7 +17,6 @@ from lib.recordings.download import download
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
     given = _arguments(arguments)
-    homes.settle()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a path may be in no encoding

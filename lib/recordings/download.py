@@ -196,7 +196,8 @@ def _take(place, archive, zips, server, listed):
     path, url = zips / archive.name, zenodo.file_url(server, archive)
     if not path.is_file():
         raise ValueError(f"not in {zips}; get it from {url}, or leave ZIPS out")
-    md5 = pooch.file_hash(path, "md5")
+    with paths.readable(path, "get the right to read it, or get it anew"):
+        md5 = pooch.file_hash(path, "md5")
     if listed and listed != (path.stat().st_size, md5):
         raise ValueError(f"{path} is not the file that is listed ({listed.size} bytes, md5 {listed.md5}); get {url}")
     said = _unpack(place, archive, path, md5, "md5" if listed else "its own checksums")

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from lib.paths import readable
+from lib.progress import progress
 from lib.recordings.fetching import bytes_of
 from lib.recordings.folders import LAYOUT, SPLITS
 from lib.recordings.names import AUDIO_SUFFIXES
@@ -53,7 +54,7 @@ def unpack(archive: Path, machine: str, target: Path) -> Unpacked:
         if os.path.lexists(temporary):  # of a call that was killed
             shutil.rmtree(temporary)
         try:
-            for name, info in members.items():
+            for name, info in progress(members.items(), f"unpacking {archive.name}", unit="file"):
                 _write(opened, info, temporary / name)
             left = _move(temporary, target, list(members), archive)
         finally:

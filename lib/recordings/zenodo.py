@@ -100,7 +100,7 @@ def read_listing(text: str, source: str) -> dict[str, Listed]:
         }
         if any(file.size <= 0 for file in listed.values()):
             raise ValueError("a size that is none")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(
             f"{source}: no list of files with size and md5 ({type(error).__name__}); look at it in a browser"
         ) from None

@@ -12,7 +12,9 @@ from zenodo_server import HASTE, clips, zipped
 from lib.recordings import download as module
 from lib.recordings.dcase import Dataset, attribute_table
 from lib.recordings.download import download
+from lib.recordings.zenodo import SERVER, archives, file_url, listing_url
 
+EVALUATION = "ToyDrone ToyNscale ToyTank Vacuum bandsaw grinder shaker"
 DEV, TRAIN, TEST = 7882613, 7830345, 7860847
 MACHINES = ("fan", "ToyTank")
 
@@ -89,7 +91,12 @@ def test_what_one_archive_lacks_stops_no_other(get, root, zenodo, capsys):
     assert get() == {"eval_data_ToyTank_train.zip": missing["eval_data_ToyTank_train.zip"]}
 
 
-@pytest.mark.parametrize("answer", [b"<html>", b"[]", b'{"files": [{"key": "a.zip", "size": 3}]}', b'{"files": 3}'])
+HUGE = b'{"files": [{"key": "a.zip", "size": Infinity, "checksum": "md5:0"}]}'
+
+
+@pytest.mark.parametrize(
+    "answer", [b"<html>", b"[]", b'{"files": [{"key": "a.zip", "size": 3}]}', b'{"files": 3}', HUGE]
+)
 def test_a_listing_that_is_none(get, zenodo, answer):
     zenodo._listing = lambda record: answer
     missing = get()
@@ -130,6 +137,17 @@ def test_a_disk_that_fills_up_keeps_the_zip(get, root, zenodo, monkeypatch):
     assert get() == {} and zenodo.ranges("eval_data_ToyTank_train.zip") == []
 
 
+def test_the_archives_are_those_of_the_challenge():
+    known = {archive.name: archive for archive in archives()}
+    assert sorted(known) == sorted(
+        [f"dev_{machine}.zip" for machine in "bearing fan gearbox slider valve ToyCar ToyTrain".split()]
+        + [f"eval_data_{machine}_{split}.zip" for machine in EVALUATION.split() for split in ("train", "test")]
+    )
+    assert [archive.record for archive in archives(["fan", "Vacuum"])] == [DEV, TRAIN, TEST]
+    assert file_url(SERVER, known["dev_fan.zip"]) == "https://zenodo.org/records/7882613/files/dev_fan.zip?download=1"
+    assert listing_url(SERVER + "/", DEV) == "https://zenodo.org/api/records/7882613"
+
+
 def test_names_that_are_not_known(root):
     for given, said in (
         ({"machines": ["toycar"]}, "MACHINES: unknown machine 'toycar'; did you mean ToyCar? known: bearing, fan"),
@@ -158,9 +176,11 @@ def test_a_root_that_is_none(root, get):
 
 
 def test_one_call_at_a_time(root, get):
+    (root / ".download").mkdir(parents=True)
+    (root / ".download" / "tmp1234").touch()  # of a call that was killed
     with module._locked(module.paths.Downloads(root)), pytest.raises(ValueError, match="another download works there"):
         get()
-    assert get() == {}
+    assert get() == {} and not (root / ".download" / "tmp1234").exists()
 
 
 @pytest.fixture

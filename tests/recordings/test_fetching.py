@@ -1,10 +1,12 @@
 """A file over a line that breaks: gone on with, begun anew, or given up with all that came."""
 
 import hashlib
+import io
 import os
 
 import pooch
 import pytest
+from tqdm import tqdm
 from zenodo_server import HASTE
 
 from lib.recordings import fetching
@@ -77,6 +79,12 @@ def test_tries_are_counted_anew_when_more_came(fetch, zenodo, takes_ranges):
     assert len(zenodo.asked) == 4
 
 
+def test_a_server_that_falls_silent_is_said_to(fetch, zenodo):
+    zenodo.takes_ranges, zenodo.faults[NAME] = False, ["silent", "silent"]
+    with pytest.raises(OSError, match=r"nothing came for 0\.2 s; run again later"):
+        fetch(Patience(tries=1, wait=0.01, timeout=0.2))
+
+
 def test_a_busy_server_says_how_long(fetch, zenodo, monkeypatch):
     waited, zenodo.faults[NAME], zenodo.headers = [], [429, 503], {"Retry-After": "7"}
     monkeypatch.setattr(fetching.time, "sleep", waited.append)
@@ -142,7 +150,21 @@ def test_a_disk_without_links(fetch, monkeypatch):
     fetch()
 
 
-def test_lines_where_there_is_no_bar(fetch, monkeypatch, capsys):
+def test_a_bar_for_a_person_and_lines_without_one(fetch, zenodo, content, tmp_path, monkeypatch, capsys):
+    fetch()
+    assert capsys.readouterr().out == "", "nothing for a file that takes less than half a minute"
+    (tmp_path / NAME).unlink()
     monkeypatch.setattr(fetching, "TOLD", -1.0)
     fetch()
-    assert f"  {NAME}: 131 kB of " in capsys.readouterr().out
+    assert f"  {NAME}: 131 kB of 261 kB\n" in capsys.readouterr().out
+    (tmp_path / NAME).unlink()
+    bars = []
+
+    def bar(*given, **options):
+        bars.append(tqdm(*given, file=io.StringIO(), **options))
+        return bars[0]
+
+    monkeypatch.setattr(fetching, "progress", bar)
+    zenodo.faults[NAME] = ["cut"]
+    fetch()
+    assert bars[0].n == bars[0].total == len(content)

@@ -43,7 +43,7 @@ def everything(tmp_path):
 
 def test_all_of_the_machine_and_nothing_else(put, tmp_path):
     around = {"readme.txt": b"x", "__MACOSX/fan/._x": b"x", "pump/train/x.wav": b"x", "fan/train/": b""}
-    done = put(ENTRIES | around)
+    done = put(around | ENTRIES)
     assert {f"fan/{name}": data for name, data in content(tmp_path / "raw" / "fan").items()} == ENTRIES
     assert done.clips == 5 and done.left == [] and os.listdir(tmp_path / "raw") == ["fan"]
     assert done.files == {name[4:]: len(data) for name, data in ENTRIES.items()}
