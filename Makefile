@@ -1,4 +1,4 @@
-# make demo | test | test-all | lint | lab | run | paper | fit | score | watch | figures | results | study | bench          every target sets $(VENV) up by itself
+# make demo | test | test-all | lint | lab | run | paper | data | fit | score | watch | figures | results | study | bench          every target sets $(VENV) up by itself
 PYTHON ?= python3
 PRESET ?= quick
 SEEDS ?= 0
@@ -9,7 +9,7 @@ CSV ?= scores.csv
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint lab run paper fit score watch figures results study bench
+.PHONY: demo test test-all lint lab run paper data fit score watch figures results study bench
 export PYTHONPATH := $(CURDIR)
 export JUPYTER_PREFER_ENV_PATH := 1
 unexport PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
@@ -24,6 +24,9 @@ run: $(VENV)/ready
 
 paper:
 	@$(MAKE) run PRESET=paper
+
+data: $(VENV)/ready
+	$(BIN)/python -m lib.data "$(DATA)" --machines="$(MACHINES)" --sets="$(SETS)" --zips="$(ZIPS)"
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest -n 2 --dist worksteal

@@ -14,6 +14,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 PRESETS = PROJECT / "workflow" / "presets"
 NOTEBOOKS = PROJECT / "notebooks"
 OUTPUTS = PROJECT / "outputs"
+DATA = PROJECT / "data"  # where the real recordings go by themselves
 ANOTHER = "choose another run folder (RUN)"
 MENDS = {  # of a failed write
     errno.ENOSPC: f"free space there or {ANOTHER}",
@@ -98,6 +99,36 @@ class Run:
     @property
     def figures(self) -> Path:
         return self.root / "figures"
+
+
+@dataclass(frozen=True)
+class Downloads:
+    """Paths of the real data under a data root; what a download keeps is hidden, so that no reader looks at it."""
+
+    root: Path
+
+    def machine(self, subset: str, machine: str) -> Path:
+        """Folder of a machine's clips; `subset` is dev or eval."""
+        return self.root / f"{subset}_data" / "raw" / machine
+
+    @property
+    def state(self) -> Path:
+        return self.root / ".download"
+
+    def archive(self, name: str) -> Path:
+        """A zip; beside it lies what has come of it so far, `part`."""
+        return self.state / name
+
+    def part(self, name: str) -> Path:
+        return self.state / f"{name}.part"
+
+    def listing(self, record: int) -> Path:
+        """What the server last listed of a record."""
+        return self.state / f"{record}.json"
+
+    def unpacked(self, name: str) -> Path:
+        """What was unpacked from a zip: its md5 and the files."""
+        return self.state / f"{name}.json"
 
 
 def run_folder(run_dir: str, preset: str) -> Run:

@@ -83,3 +83,21 @@ def real_root():
     if not folder:
         pytest.skip("ASD_DATA names no folder with real recordings")
     return Path(folder)
+
+
+@pytest.fixture
+def zenodo(monkeypatch):
+    """A server with fan of the development set, and ToyTank of both records of the evaluation set."""
+    from zenodo_server import Zenodo, clips, zipped
+
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    dev, train, test = 7882613, 7830345, 7860847
+    toy = zipped(clips("ToyTank", train=4, test=0))
+    with Zenodo(
+        {
+            dev: {"dev_fan.zip": zipped(clips("fan")), "readme.zip": zipped({"x": b"x"})},
+            train: {"eval_data_ToyTank_train.zip": toy},
+            test: {"eval_data_ToyTank_test.zip": zipped(clips("ToyTank", train=0, test=3, labelled=False))},
+        }
+    ) as server:
+        yield server

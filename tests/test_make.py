@@ -121,6 +121,12 @@ def test_a_clone_whose_path_has_a_blank_and_the_environment_of_the_user(clone):
     assert status == 0 and printed[-1] == f"{clone} | 1 | -m lib.batch --preset demo"
 
 
+def test_data_is_told_what_to_get(clone):
+    ready(clone)
+    status, printed = make(clone, "data", "DATA=real data", "MACHINES=fan ToyCar", "SETS=dev")
+    assert status == 0 and printed[-1].endswith("-m lib.data real data --machines=fan ToyCar --sets=dev --zips=")
+
+
 def test_lab_takes_options_and_root_has_a_way(clone):
     ready(clone)
     status, printed = make(clone, "lab", "LAB=--port=9999 --ip=0.0.0.0")
