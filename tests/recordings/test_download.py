@@ -140,7 +140,7 @@ def test_a_disk_that_fills_up_keeps_the_zip(get, root, zenodo, monkeypatch):
 def test_the_archives_are_those_of_the_challenge():
     known = {archive.name: archive for archive in archives()}
     assert sorted(known) == sorted(
-        [f"dev_{machine}.zip" for machine in "bearing fan gearbox slider valve ToyCar ToyTrain".split()]
+        [f"dev_{machine}.zip" for machine in ["bearing", "fan", "gearbox", "slider", "valve", "ToyCar", "ToyTrain"]]
         + [f"eval_data_{machine}_{split}.zip" for machine in EVALUATION.split() for split in ("train", "test")]
     )
     assert [archive.record for archive in archives(["fan", "Vacuum"])] == [DEV, TRAIN, TEST]
