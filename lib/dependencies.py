@@ -19,7 +19,8 @@ UNREAD = {"demo"}  # settings that change no result: the data's fingerprint hold
 FLOW_GROUPS = {"flow", "joint"}  # of settings that only a system with a flow reads
 METHODS = {  # what a property or method of `Settings` reads for its caller
     "segment_samples": {"frontend.segment_seconds", "data.sample_rate"},
-    "training_of": {f"joint.{field}" for field in Joint.model_fields},
+    "training_of": {f"joint.{field}" for field in Joint.model_fields if field != "warm_start"},
+    "begins_at": {"joint.warm_start"},
 }
 
 

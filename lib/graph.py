@@ -22,7 +22,7 @@ from lib.presets import preset_path
 from lib.recordings.clips import ClipBank
 from lib.recordings.plan import Plan, split_names
 from lib.settings import Settings
-from lib.systems import ALL, SPECTRUM
+from lib.systems import ALL, SPECTRUM, SYSTEMS
 
 WORKFLOW = paths.PROJECT / "workflow"
 PYTHON = sys.executable  # that executes the notebooks
@@ -123,6 +123,7 @@ class Graph:
             "run_dir": str(self.run.root),
             "threads": self.settings.threads,
             "shared_threads": self.settings.shared.threads,
+            "begins_at": {name: self.settings.begins_at(SYSTEMS[name]) for name in self.settings.systems},
             "machines": "/".join(self.plan.audits),
             "seeds": " ".join(map(str, self.plan.seeds)),
             "names": {alias: machine for machine, alias in aliases.items()},

@@ -93,6 +93,7 @@ class Joint(Group):
     epochs: Positive = 250  # (4.2)
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4  # (4.2)
     schedule: Literal["one_cycle", "constant"] = "constant"  # (4.2)
+    warm_start: Flag = False  # begin at the weights of OE or Serial-OE of the same seed; the paper begins anew
 
 
 class Flow(Group):
@@ -224,7 +225,12 @@ class Settings(Group):
 
     def training_of(self, system: System) -> Training:
         """`Training` of a `systems.System`: with what `joint` says where it has a flow."""
-        return self.training.model_copy(update=self.joint.model_dump()) if system.latent else self.training
+        joint = self.joint.model_dump(exclude={"warm_start"})
+        return self.training.model_copy(update=joint) if system.latent else self.training
+
+    def begins_at(self, system: System) -> str:
+        """The system at whose weights this one's training begins; "" where it begins anew."""
+        return system.without_flow if system.latent and self.joint.warm_start else ""
 
     @model_validator(mode="after")
     def _across(self):

@@ -43,6 +43,11 @@ class System:
         return "04_joint_flow_training" if self.latent else "03_oe_training"
 
     @property
+    def without_flow(self) -> str:
+        """The system of the same losses but L_Flow."""
+        return "Serial-OE" if "attribute" in self.losses else "OE"
+
+    @property
     def per_parameter(self) -> bool:
         """Whether it is trained once per attribute parameter, and averaged over them."""
         return self.latent == "invariant"

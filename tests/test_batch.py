@@ -164,6 +164,17 @@ def test_a_file_of_a_presets_name_is_not_the_preset(root, tmp_path, monkeypatch)
 
 
 @pytest.mark.long
+def test_a_warm_start_trains_what_it_begins_at_first(root, tmp_path):
+    settings = load_settings("smoke")
+    settings = settings.model_copy(update={"systems": ("OE-Flow",), "baselines": False, "beyond": ()})
+    warm = settings.model_copy(update={"joint": settings.joint.model_copy(update={"warm_start": True})})
+    for given, trained in ((settings, []), (warm, ["OE"])):
+        asked = graph.Graph.of(Run(tmp_path / f"r{len(trained)}"), given, "smoke", str(root), "fan", [0], 2, "")
+        found = [line for line in asked.to_run() if line.startswith("03_oe_training")]
+        assert [line.split("system=")[1].split(",")[0] for line in found] == trained
+
+
+@pytest.mark.long
 def test_any_name_of_a_machine_and_a_folder_is_planned(tmp_path, preset):
     root, folder = make_machines(tmp_path / "data {root} #3", NAMES), tmp_path / "-out {put} 50% 'x'"
     settings = load_settings(str(preset)).model_copy(update={"baselines": False})

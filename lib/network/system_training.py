@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from lib.network.frontend import MelSpectrogram
 from lib.recordings.attributes import Labels
 from lib.recordings.machine import MachineClips
 from lib.settings import Training
-from lib.systems import SYSTEMS, System, find_system
+from lib.systems import ALL, SYSTEMS, System, find_system
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,12 @@ class SystemTraining(Experiment):
     def schedule(self) -> Training:
         """Epochs, batches and learning rate of the system."""
         return self.settings.training_of(self.row)
+
+    @property
+    def begins_at(self) -> Path | None:
+        """Folder of the trained model at whose weights this training begins; None: anew."""
+        first = self.settings.begins_at(self.row)
+        return self.run.trained(self.machine, first, ALL, self.seed) if first else None
 
     def batches(self) -> BalancedBatches:
         """New batches from the start: always the same ones, since the seed draws them."""

@@ -96,6 +96,8 @@ class Trainer:
         self.given, self.training, self.batches = training, training.schedule, training.batches()
         self.samples, self.mel, self.device = training.samples, training.mel, training.device
         self.model = build_model(training.settings, training.row, training.labels, self.device)
+        if training.begins_at:
+            self.model.load_state_dict(load_trained(training.begins_at, self.device)[0].state_dict(), strict=False)
         self.weights = term_weights(training.row, training.settings)
         size = map_size(training.settings.frontend.mels, self.mel.frames(self.batches.segment))
         self.precision = pick_precision(self.training.precision, self.device, size)

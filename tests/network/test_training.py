@@ -243,6 +243,22 @@ def test_the_flows_gradient_reaches_the_extractor(machine, tmp_path):
     assert all(g is not None and g.isfinite().all() for g in gradients) and gradients[0].abs().max() > 0
 
 
+def test_a_warm_start_begins_at_the_weights_without_the_flow_and_a_cold_one_anew(machine):
+    warm = changed(joint={"warm_start": True})
+    with pytest.raises(ValueError, match=r"Serial-OE.all.seed0: no trained model; run its training notebook"):
+        trainer(machine, system="SerialOE-DFlow", parameter="m-n", settings=warm)
+    first = trainer(machine, system="Serial-OE")
+    first.run()
+    first.save()
+    known = first.model.state_dict()
+    for settings, same in ((warm, True), (changed(), False)):
+        joint = trainer(machine, system="SerialOE-DFlow", parameter="m-n", settings=settings)
+        state = joint.model.state_dict()
+        assert set(known) < set(state) and all(name.startswith("flow.") for name in set(state) - set(known))
+        assert all(torch.equal(state[name], values) for name, values in known.items()) == same
+    assert trainer(machine, settings=warm).given.begins_at is None  # OE itself
+
+
 def test_joint_training_lowers_every_term(machine, tmp_path):
     settings = changed(joint={"epochs": 5})
     history = trainer(machine, settings=settings, system="SerialOE-DFlow", parameter="m-n").run()
