@@ -44,7 +44,7 @@ def test_without_a_folder_it_goes_into_the_projects_own(make_data, zenodo, tmp_p
     assert (tmp_path / "data" / "dev_data" / "raw" / "fan" / "train").is_dir()
 
 
-def test_a_full_disk_is_said_with_the_mend(make_data, capsys, monkeypatch):
+def test_a_full_disk_is_said_with_the_mend(make_data, zenodo, tmp_path, capsys, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -52,7 +52,17 @@ def test_a_full_disk_is_said_with_the_mend(make_data, capsys, monkeypatch):
     assert make_data() == 1
     printed = capsys.readouterr().out
     assert "No space left on device; free space there or choose another folder (DATA)\n" in printed
-    assert "RUN" not in printed
+    monkeypatch.setattr(download, "unpack", lambda *_: (tmp_path / FAN / "x").write_text("x"))
+    (tmp_path / FAN).touch()
+    assert make_data() == 1
+    assert (
+        f"cannot write {tmp_path / FAN / 'x'}: Not a directory; choose another folder (DATA)\n"
+        in capsys.readouterr().out
+    )
+    listing = tmp_path / "new" / ".download" / f"{DEV}.json"
+    listing.mkdir(parents=True)
+    assert data.main([str(tmp_path / "new"), "--machines=fan", f"--server={zenodo.address}"]) == 1
+    assert capsys.readouterr().out == f"cannot write {listing}: Is a directory; choose another folder (DATA)\n"
 
 
 def test_ctrl_c_keeps_what_came(zenodo, tmp_path):

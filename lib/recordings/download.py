@@ -125,9 +125,10 @@ def _listed(place, server, pending, patience, kept=False) -> tuple[dict[Archive,
         try:
             files = _listing(place.listing(record), url, patience, kept)
         except (ValueError, OSError) as error:
+            why = _why(error, place)
             if not kept:
-                print(error, flush=True)
-            missing |= {archive.name: str(error) for archive in own}
+                print(why, flush=True)
+            missing |= {archive.name: why for archive in own}
             continue
         listed |= {archive: files[archive.name] for archive in own if archive.name in files}
         for archive in own:
@@ -169,11 +170,17 @@ def _each(archives, place, missing, work: Callable[[Archive], str]):
         try:
             said = work(archive)
         except (ValueError, OSError) as error:
-            if isinstance(error, OSError) and error.errno:
-                error = paths.write_failure(place.root / archive.name, error) or error
-            _miss(missing, archive, str(error).replace(paths.ANOTHER, "choose another folder (DATA)"))
+            _miss(missing, archive, _why(error, place))
         else:
             print(f"[{number}/{len(archives)}] {archive.name}: {said}, {time.monotonic() - begin:.0f} s", flush=True)
+
+
+def _why(error, place):
+    """An error's words; of a failed write the file, the cause and the mend."""
+    if isinstance(error, OSError) and error.strerror:
+        named = error.filename if isinstance(error.filename, str) else place.state
+        error = paths.write_failure(Path(named), error) or error
+    return str(error).replace(paths.ANOTHER, "choose another folder (DATA)")
 
 
 def _miss(missing, archive, why):

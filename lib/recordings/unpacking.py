@@ -56,6 +56,7 @@ def unpack(archive: Path, machine: str, target: Path) -> Unpacked:
         try:
             for name, info in progress(members.items(), f"unpacking {archive.name}", unit="file"):
                 _write(opened, info, temporary / name)
+            os.sync()  # once for all: a power cut shall leave no empty clips; fsync took 50 ms for each of 1200
             left = _move(temporary, target, list(members), archive)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -111,8 +112,6 @@ def _write(opened, info, path):
     with open(path, "xb") as file:
         for chunk in _content(opened, info):
             file.write(chunk)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _content(opened, info) -> Iterator[bytes]:

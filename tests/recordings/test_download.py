@@ -14,7 +14,8 @@ from lib.recordings.dcase import Dataset, attribute_table
 from lib.recordings.download import download
 from lib.recordings.zenodo import SERVER, archives, file_url, listing_url
 
-EVALUATION = "ToyDrone ToyNscale ToyTank Vacuum bandsaw grinder shaker"
+DEVELOPMENT = ("bearing", "fan", "gearbox", "slider", "valve", "ToyCar", "ToyTrain")
+EVALUATION = ("ToyDrone", "ToyNscale", "ToyTank", "Vacuum", "bandsaw", "grinder", "shaker")
 DEV, TRAIN, TEST = 7882613, 7830345, 7860847
 MACHINES = ("fan", "ToyTank")
 
@@ -97,11 +98,22 @@ HUGE = b'{"files": [{"key": "a.zip", "size": Infinity, "checksum": "md5:0"}]}'
 @pytest.mark.parametrize(
     "answer", [b"<html>", b"[]", b'{"files": [{"key": "a.zip", "size": 3}]}', b'{"files": 3}', HUGE]
 )
-def test_a_listing_that_is_none(get, zenodo, answer):
+def test_a_listing_that_is_none(get, zenodo, capsys, answer):
     zenodo._listing = lambda record: answer
     missing = get()
     assert len(missing) == 3 and "no list of files with size and md5" in missing["dev_fan.zip"]
+    assert capsys.readouterr().out.count("no list of files") == 3
     assert [name for name, *_ in zenodo.asked] == ["listing"] * 3
+
+
+def test_what_a_stopped_call_left_is_not_counted_again(get, root, zenodo, capsys):
+    zenodo.faults["dev_fan.zip"] = ["cut", 503, 503, 503]
+    assert list(get()) == ["dev_fan.zip"]
+    part, whole = root / ".download" / "dev_fan.zip.part", len(zenodo.files[DEV]["dev_fan.zip"])
+    capsys.readouterr()
+    rest = whole - part.stat().st_size
+    assert get() == {} and f"1 archives, {rest / 1000:.0f} kB to download" in capsys.readouterr().out
+    assert json.loads((root / ".download" / f"{DEV}.json").read_text())["id"] == DEV, "kept for zips at hand"
 
 
 def test_wrong_bytes_are_thrown_away(get, root, zenodo):
@@ -140,8 +152,8 @@ def test_a_disk_that_fills_up_keeps_the_zip(get, root, zenodo, monkeypatch):
 def test_the_archives_are_those_of_the_challenge():
     known = {archive.name: archive for archive in archives()}
     assert sorted(known) == sorted(
-        [f"dev_{machine}.zip" for machine in ["bearing", "fan", "gearbox", "slider", "valve", "ToyCar", "ToyTrain"]]
-        + [f"eval_data_{machine}_{split}.zip" for machine in EVALUATION.split() for split in ("train", "test")]
+        [f"dev_{machine}.zip" for machine in DEVELOPMENT]
+        + [f"eval_data_{machine}_{split}.zip" for machine in EVALUATION for split in ("train", "test")]
     )
     assert [archive.record for archive in archives(["fan", "Vacuum"])] == [DEV, TRAIN, TEST]
     assert file_url(SERVER, known["dev_fan.zip"]) == "https://zenodo.org/records/7882613/files/dev_fan.zip?download=1"
@@ -211,6 +223,7 @@ def test_zips_at_hand(zips, root, zenodo, capsys, listing):
         assert not zenodo.asked
     else:
         assert missing == {} and Dataset(root).targets() == ["fan", "ToyTank"]
+        assert "no list of files" not in printed and "answers 503" not in printed
         assert printed.count("by its own checksums alone") == (3 if listing == "none" else 0)
     assert not [name for name, *_ in zenodo.asked if name != "listing"]
     assert {path: path.read_bytes() for path in zips.iterdir()} == before, "the user's"
