@@ -3,7 +3,7 @@
 import io
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,12 +14,30 @@ import soundfile
 from lib.recordings import formats
 from lib.recordings.decoding import decode
 from lib.recordings.levels import OVER
+from lib.recordings.names import AUDIO_SUFFIXES
 from lib.settings import Data
 
 if TYPE_CHECKING:
     import torch
 
 Source = str | os.PathLike | bytes | np.ndarray
+
+
+def recordings_at(places: Iterable[str | os.PathLike]) -> Iterator[Path]:
+    """The .wav and .flac files in folders, at any depth, and the files that are named, in their order.
+
+    Raises:
+        ValueError: no such file or folder.
+    """
+    for place in map(Path, places):
+        if not place.exists():
+            raise ValueError(f"{place}: no such file or folder")
+        found = sorted(place.rglob("*")) if place.is_dir() else [place]
+        yield from (path for path in found if place.is_file() or _is_recording(path))
+
+
+def _is_recording(path):
+    return path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
 class Heard:
