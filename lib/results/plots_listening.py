@@ -52,7 +52,7 @@ def clip_steps(
         for edge in stretch or ():
             axis.axvline(edge, color=INK["source"], lw=1, ls="--")
     axes[2].set(xlabel="time [s]", xlim=(0, seconds))
-    axes[2].xaxis.set_major_formatter(lambda time, _: f"{time + begin:g}")
+    axes[2].xaxis.set_major_formatter(lambda time, _: f"{round(time + begin, 1):g}")
     return figure
 
 
