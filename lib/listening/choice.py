@@ -12,7 +12,7 @@ from lib.listening.listener import Listener
 from lib.paths import Run, data_folder, run_folder, shown
 from lib.progress import progress
 from lib.recordings.dcase import Dataset
-from lib.recordings.heard import Source, recordings_at
+from lib.recordings.heard import Source, named, recordings_at
 from lib.recordings.names import AUDIO_SUFFIXES
 
 DEMO_CLIPS = 3  # of each domain and label, where no recordings are named
@@ -77,7 +77,7 @@ class Choice:
         if self.clips:
             place = Path(self.clips).expanduser().absolute()
             base = place if place.is_dir() else place.parent
-            found = {str(path.relative_to(base)): path for path in recordings_at([place])}
+            found = {named(path.relative_to(base)): path for path in recordings_at([place])}
             if not found:
                 raise ValueError(f"{place}: no .wav or .flac file there; name other recordings in `clips`")
             return f"from {place}", found

@@ -180,11 +180,10 @@ class Listener:
     def shares_heard(self, heard: Heard) -> pd.DataFrame:
         """As `shares`, of one clip that `hear` has decoded."""
         _usable(heard)
-        members, ear = self._members(self.row), self._spectrum
-        views = [view for row, view in zip(SPECTRA, VIEWS, strict=True) if row in members]
-        if ear is None or not views:
+        if (ear := self._spectrum) is None:
             return pd.DataFrame(columns=SHARES)
-        found = shares(ear.references, heard, ear.settings)
+        members, found = self._members(self.row), shares(ear.references, heard, ear.settings)
+        views = [view for row, view in zip(SPECTRA, VIEWS, strict=True) if row in members]
         return found[found["view"].isin(views)].reset_index(drop=True)
 
     def spectrogram(self, heard: Heard) -> ClipMap:

@@ -36,6 +36,15 @@ def recordings_at(places: Iterable[str | os.PathLike]) -> Iterator[Path]:
         yield from (path for path in found if place.is_file() or _is_recording(path))
 
 
+def named(path: str | os.PathLike) -> str:
+    """A path, or a text that names it, with escapes for bytes that are no UTF-8, which no table takes.
+
+    >>> named("c\\udcff.wav")
+    'c\\\\udcff.wav'
+    """
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _is_recording(path):
     return path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file()
 
@@ -79,12 +88,12 @@ class Heard:
         rows, sounds, problems, start = [], [], [], 0
         for i, source in enumerate(sources):
             file = isinstance(source, str | os.PathLike)
-            name = names[i] if names is not None else Path(source).name if file else f"clip {i + 1}"
+            name = names[i] if names is not None else named(Path(source).name) if file else f"clip {i + 1}"
             scale = 1.0 if isinstance(source, np.ndarray) else divisor
             samples, row = _decoded(source, data, rate, scale)
-            problems += [(i, name, *each) for each in row.pop("problems")]
+            problems += [(i, name, *map(named, each)) for each in row.pop("problems")]
             if row["usable"]:
-                rows.append({"source": i, "stem": name, "path": str(source) if file else "", "start": start} | row)
+                rows.append({"source": i, "stem": name, "path": named(source) if file else "", "start": start} | row)
                 sounds.append(samples)
                 start += len(samples)
         columns = (

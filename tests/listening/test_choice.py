@@ -23,8 +23,11 @@ def test_recordings_are_the_uploaded_else_the_named(choice, tmp_path):
     folder = tmp_path / 'a "new" $folder$'
     write_noise(folder / "b.wav", 0.2)
     write_noise(folder / "night" / "b.wav", 0.2)
+    write_noise(folder / ".b.wav", 0.2)  # of a file manager
     (folder / "notes.txt").write_text("-")
     assert list(choice(folder).sources()[1]) == ["b.wav", "night/b.wav"]
+    (folder / ".b.wav").rename(folder / "c\udcff.wav")  # whose name is no UTF-8
+    assert list(choice(folder).sources()[1]) == ["b.wav", "c\\udcff.wav", "night/b.wav"]
     assert list(choice(folder / "night" / "b.wav").sources()[1]) == ["b.wav"]
     both = choice(folder)
     content = (folder / "b.wav").read_bytes()

@@ -27,9 +27,9 @@ def test_a_stretch_stays_inside_its_clip(seconds, asked, expected):
 
 def test_a_short_event_in_hours_is_drawn():
     values = np.zeros((4, 225_001))
-    values[2, 112_500] = 5.0
+    values[2, 112_600] = 5.0
     found = ClipMap(values, 7200.0, HZ, "dB").shrunk(1000)
-    assert found.values.shape == (4, 1000) and found.values[2, 499:501].max() == 5.0 and found.seconds == 7200.0
+    assert found.values.shape == (4, 1000) and found.values[2, 500] == 5.0 and found.seconds == 7200.0
     few = ClipMap(values[:, :999], 32.0, HZ, "dB")
     assert few.shrunk(1000) is few
 
