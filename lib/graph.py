@@ -26,6 +26,10 @@ from lib.systems import ALL, SPECTRUM, SYSTEMS
 
 WORKFLOW = paths.PROJECT / "workflow"
 PYTHON = sys.executable  # that executes the notebooks
+STEPS = (  # notebooks that are rules of the Snakefile; the others, 00 and 07, are for a person
+    "01_data_audit", "02_autoencoder_baseline", "03_oe_training", "04_joint_flow_training", "05_inlier_fitting",
+    "06_ensemble_and_tables", "08_spectrum_reference", "09_shared_extractor", "10_frozen_encoder",
+)  # fmt: skip
 TICK = 0.2  # s between two looks at what the jobs said
 # A dry run looks for locks by a pattern, in which braces of the folder would be wildcards; the run has its own lock.
 DRY_RUN = "from snakemake.persistence import file; file.FilePersistence._read_locks = lambda _: ()\n"
@@ -115,7 +119,6 @@ class Graph:
         """
         aliases = {machine: self._alias(machine) for machine in self.plan.audits}
         scores = [path for path in self.plan.score_files(self.run) if path.exists() or not finished]
-        notebooks = sorted(path.stem for path in paths.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
         return {
             "python": PYTHON,
             "preset": self.preset,
@@ -132,7 +135,7 @@ class Graph:
             "data": {alias: self.bank.fingerprint_of(machine) for machine, alias in aliases.items()},
             "all_data": self.bank.fingerprint,
             "problems": {alias: self._problems(machine) for machine, alias in aliases.items()},
-            "made": {notebook: self._made(notebook) for notebook in notebooks},
+            "made": {notebook: self._made(notebook) for notebook in STEPS},
         }
 
     def start(self, console: Console, *targets: str, finished: bool = False) -> int:

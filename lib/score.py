@@ -8,13 +8,12 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lib import homes
 from lib.listener import Listener
 from lib.listening.journal import Journal, State
-from lib.recordings.names import AUDIO_SUFFIXES
+from lib.recordings.heard import recordings_at
 
 AT_ONCE, BYTES = 16, 1 << 27  # clips, and bytes of files, that are decoded together
 POLL = 1.0  # seconds between two looks at a folder
@@ -39,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{listener.machine}, {listener.row}: called anomalous above {listener.threshold:.3g}")
         if given.watch:
             return _watch(listener, journal, given)
-        states = [State.of(file) for file in _recordings(given.clips)]
+        states = [State.of(file) for file in recordings_at(given.clips)]
         if not states:
             raise ValueError(f"{' '.join(given.clips)}: no .wav or .flac file there")
         new = [state for state in states if not journal.knows(state)]
@@ -67,19 +66,6 @@ def _arguments(arguments):
     parser.add_argument("--pictures", default="", help="folder for a picture a clip")
     parser.add_argument("--watch", action="store_true", help="go on, and score files as they arrive")
     return parser.parse_args(arguments)
-
-
-def _recordings(places: Iterable[str]) -> Iterator[Path]:
-    """The .wav and .flac files in folders, at any depth, and the files that are named, in their order."""
-    for place in map(Path, places):
-        if not place.exists():
-            raise ValueError(f"{place}: no such file or folder")
-        found = sorted(place.rglob("*")) if place.is_dir() else [place]
-        yield from (path for path in found if place.is_file() or _is_recording(path))
-
-
-def _is_recording(path):
-    return path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
 def _score(listener, journal, states, pictures=""):
@@ -133,7 +119,7 @@ def _watch(listener, journal, given):
     folder, seen = given.clips[0], {}
     print(f"watching {folder}; Ctrl-C ends it", flush=True)
     while True:
-        now = {state.file: state for state in map(State.of, _recordings([folder]))}
+        now = {state.file: state for state in map(State.of, recordings_at([folder]))}
         still = [state for file, state in now.items() if seen.get(file) == state and not journal.knows(state)]
         seen = now
         _score(listener, journal, still, given.pictures)

@@ -8,10 +8,11 @@ from functools import cache
 import pytest
 
 from lib import dependencies, paths
+from lib.graph import STEPS, WORKFLOW
 from lib.settings import Settings
 
 NOTEBOOKS = sorted(path.stem for path in paths.NOTEBOOKS.glob("*.ipynb"))
-AUDIT, BASELINE, OE, JOINT, FITTING, TABLES, SPECTRUM, SHARED, ENCODER = NOTEBOOKS
+AUDIT, BASELINE, OE, JOINT, FITTING, TABLES, SPECTRUM, SHARED, ENCODER = STEPS
 FLOWS = dict.fromkeys(
     (BASELINE, OE, AUDIT, TABLES, SPECTRUM, SHARED, ENCODER), False
 )  # the others may train or score a flow
@@ -38,6 +39,18 @@ def test_every_import_is_followed(notebook):
     assert {path.name for path in found} >= {"settings.py", "presets.py", "paths.py", "systems.py"}
 
 
+def test_the_graph_runs_every_notebook_but_those_for_a_person():
+    rules = re.findall(r'^    name: "(\w+)"', (WORKFLOW / "Snakefile").read_text(), re.MULTILINE)
+    assert sorted(rules) == sorted(STEPS)
+    assert set(NOTEBOOKS) - set(STEPS) == {"00_tour", "07_score_recordings"}
+
+
+@pytest.mark.parametrize("notebook", STEPS)
+def test_no_step_follows_from_the_listener(notebook):
+    """A change of how new recordings are heard would make every result of a run old."""
+    assert "listening" not in {path.parent.name for path in dependencies.sources(notebook)}
+
+
 @pytest.mark.parametrize(
     ("notebook", "modules", "settings"),
     [
@@ -61,7 +74,7 @@ def test_the_papers_tables_belong_to_the_code_that_reads_them():
     assert "paper_tables.csv" not in {path.name for path in dependencies.sources(OE)}
 
 
-ALL = set(NOTEBOOKS)  # the tables open the bank and the plan, too
+ALL = set(STEPS)  # the tables open the bank and the plan, too
 
 
 @cache
@@ -110,7 +123,7 @@ def test_a_changed_setting_changes_what_reads_it(group, field, value, notebooks)
     change = {group: getattr(settings, group).model_copy(update={field: value})} if group else {field: value}
     other = settings.model_copy(update=change)
     changed = {
-        name for name in NOTEBOOKS if by_default(name) != dependencies.provenance(name, other, FLOWS.get(name, True))
+        name for name in STEPS if by_default(name) != dependencies.provenance(name, other, FLOWS.get(name, True))
     }
     assert changed == notebooks
 
@@ -126,7 +139,7 @@ def copied(tmp_path, monkeypatch):
 
 
 def codes():
-    return {name: dependencies.code(name) for name in NOTEBOOKS}
+    return {name: dependencies.code(name) for name in STEPS}
 
 
 @pytest.mark.parametrize(
@@ -151,14 +164,14 @@ def test_changed_code_changes_what_imports_it(copied, file, notebooks):
     before, path = codes(), copied / "lib" / file
     path.write_text(path.read_text(encoding="utf-8") + "\nNEW = 1\n", encoding="utf-8")
     after = codes()
-    assert {name for name in NOTEBOOKS if before[name] != after[name]} == notebooks
+    assert {name for name in STEPS if before[name] != after[name]} == notebooks
 
 
 def test_comments_layout_and_texts_change_nothing(copied):
     before = codes()
     path = copied / "lib" / "network" / "losses.py"
     path.write_text("# a comment\n\n\n" + path.read_text(encoding="utf-8"), encoding="utf-8")
-    for notebook in NOTEBOOKS:
+    for notebook in STEPS:
         path = copied / "notebooks" / f"{notebook}.ipynb"
         content = json.loads(path.read_text(encoding="utf-8"))
         content["cells"].insert(0, {"cell_type": "markdown", "metadata": {}, "source": ["Hello."]})
@@ -167,7 +180,7 @@ def test_comments_layout_and_texts_change_nothing(copied):
     cell = next(cell for cell in content["cells"] if cell["cell_type"] == "code")
     cell["source"].append("\nNEW = 1")
     path.write_text(json.dumps(content), encoding="utf-8")
-    assert {name for name, code in codes().items() if code != before[name]} == {NOTEBOOKS[-1]}
+    assert {name for name, code in codes().items() if code != before[name]} == {STEPS[-1]}
 
 
 def test_provenance_is_the_same_after_a_file():

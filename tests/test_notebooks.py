@@ -13,6 +13,7 @@ from lib.paths import NOTEBOOKS
 
 BOOKS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 PARAMETERS = {"machine", "system", "parameter", "seed", "preset", "data_root", "run_dir", "machines", "seeds"}
+PARAMETERS |= {"row", "clips"}  # of a machine that listens
 
 
 def code_cells(path):

@@ -154,7 +154,7 @@ def test_wrong_parameters_of_a_notebook(pairs, message):
 
 def test_command_line_errors_are_one_line(tmp_path, capsys):
     assert run.main(["04_nothing", str(tmp_path / "out.ipynb")]) == 2
-    assert "unknown notebook '04_nothing'; known: 01_data_audit" in capsys.readouterr().err
+    assert "unknown notebook '04_nothing'; known: 00_tour, 01_data_audit" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
     assert run.main(["01_data_audit", str(tmp_path / "file" / "out.ipynb"), "machine=fan"]) == 2
     assert "choose another run folder" in capsys.readouterr().err

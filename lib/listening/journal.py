@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lib.paths import write_failure
+from lib.recordings.heard import named
 
 KEY = ("file", "size", "modified", "machine", "row", "threshold")
 COLUMNS = (*KEY, "score", "decision", "percentile", "reason", "problems")
@@ -80,7 +81,7 @@ class Journal:
         self._file.close()
 
     def _key(self, state):
-        return (_named(state.file), str(state.size), str(state.modified), *self._by)
+        return (named(state.file), str(state.size), str(state.modified), *self._by)
 
     def _write(self, row):
         line = io.StringIO()
@@ -91,11 +92,6 @@ class Journal:
             os.fsync(self._file.fileno())
         except OSError as error:
             raise write_failure(self.path, error) or error from error
-
-
-def _named(file):
-    """A name that is not UTF-8 is written with escapes."""
-    return str(file).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _text(value):

@@ -16,17 +16,18 @@ from threadpoolctl import threadpool_limits
 
 from lib.detection import ensembles, scoring
 from lib.listening import exported, trainings
-from lib.listening.maps import USUAL, ClipMap, clip_map, usual_of
-from lib.listening.reasons import DECIBEL, Reason, reason
+from lib.listening.clip_map import ClipMap
+from lib.listening.maps import SHARES, USUAL, clip_map, shares, spectrogram, usual_of
+from lib.listening.reasons import Reason, reason
 from lib.listening.stream import Stream
 from lib.listening.trained import Ear
 from lib.network.device import versions
-from lib.network.spectrum import frames_of
+from lib.network.spectrum import VIEWS, frames_of
 from lib.paths import Run
 from lib.recordings import audit
 from lib.recordings.heard import Heard, Source
 from lib.settings import Settings
-from lib.systems import ENCODER, ENSEMBLES, ROWS, ROWS_OF, SPECTRUM, Trained, folder_of
+from lib.systems import ENCODER, ENSEMBLES, ROWS, ROWS_OF, SPECTRA, SPECTRUM, Trained, folder_of
 
 PREFERRED = ("Spectrum", "Shared", "Submitted 1")  # rows, where the run has one and none is named
 CONSTANTS = ["system", "parameter", "detector", "fit_set", "aggregator"]
@@ -154,8 +155,7 @@ class Listener:
 
     def map_heard(self, heard: Heard, system: str | None = None) -> ClipMap:
         """As `map`, of one clip that `hear` has decoded."""
-        if heard.clips.empty:
-            raise ValueError("; ".join(f"{p.clip}: {p.problem} ({p.mend})" for p in heard.problems.itertuples()))
+        _usable(heard)
         needed = self._needed(self.row)
         ears = {made.system: ear for made, ear in self._trained.items() if made.system in needed}
         order = sorted(ears, key=lambda name: (not ears[name].flow, name != SPECTRUM))
@@ -163,15 +163,39 @@ class Listener:
             raise ValueError(f"{self.row} has no {name}; it has {', '.join(ears)}")
         return clip_map(ears[name], heard, self.machine)
 
+    def shares(self, clip: Source, rate: int | None = None) -> pd.DataFrame:
+        """What each band and each rhythm adds to the Spectrum in the row: `maps.shares` of one clip.
+
+        Args:
+            clip: path, bytes or array. rate: of an array.
+
+        Returns:
+            DataFrame as `maps.shares`, of the views that the row is made of; empty where it has none of Spectrum's.
+
+        Raises:
+            ValueError: the clip cannot be used.
+        """
+        return self.shares_heard(self.hear([clip], rate))
+
+    def shares_heard(self, heard: Heard) -> pd.DataFrame:
+        """As `shares`, of one clip that `hear` has decoded."""
+        _usable(heard)
+        if (ear := self._spectrum) is None:
+            return pd.DataFrame(columns=SHARES)
+        members, found = self._members(self.row), shares(ear.references, heard, ear.settings)
+        views = [view for row, view in zip(SPECTRA, VIEWS, strict=True) if row in members]
+        return found[found["view"].isin(views)].reset_index(drop=True)
+
     def spectrogram(self, heard: Heard) -> ClipMap:
         """Mel spectrogram of the one clip in `heard`, as Spectrum hears it."""
-        row, spectrum = next(heard.clips.itertuples()), self.settings.spectrum
-        values = DECIBEL * frames_of(heard, row, spectrum).T
-        return ClipMap(values, row.seconds, (spectrum.low, spectrum.high), "level [dB]")
+        _usable(heard)
+        return spectrogram(heard, next(heard.clips.itertuples()), self.settings.spectrum)
 
-    def hear(self, sources: Sequence[Source] | Source, rate: int | None = None) -> Heard:
+    def hear(
+        self, sources: Sequence[Source] | Source, rate: int | None = None, names: Sequence[str] | None = None
+    ) -> Heard:
         """Decode clips as the run's own were: `recordings.heard.Heard`."""
-        heard = Heard(sources, self.settings.data, rate, self._usual.get("divisor", 1.0))
+        heard = Heard(sources, self.settings.data, rate, self._usual.get("divisor", 1.0), names)
         measured = heard.clips.join(audit.measure_clips(heard, heard.clips))
         by_place = measured.assign(path=measured["source"])
         found = audit.measured_problems(self.machine, by_place, self._usual.get("seconds") or None)
@@ -209,8 +233,7 @@ class Listener:
 
     def reasons(self, heard: Heard) -> list[Reason]:
         """Why each clip sounds strange; empty where the run has no Spectrum, whose references know what is healthy."""
-        ear = next((ear for made, ear in self._trained.items() if made.system == SPECTRUM), None)
-        if ear is None:
+        if (ear := self._spectrum) is None:
             return []
         spectrum, rate = ear.settings.spectrum, heard.sample_rate
         rows = heard.clips.itertuples()
@@ -275,15 +298,23 @@ class Listener:
             })  # fmt: skip
         return pd.DataFrame(rows, columns=["threshold", "precision", "recall", "false_alarms_a_day"])
 
-    def _needed(self, row):
-        """Folders of the trainings that a row is made of."""
+    def _members(self, row):
+        """The row, the rows that it is a mean of, and theirs."""
         rows, waiting = set(), [row]
         while waiting:
             name = waiting.pop()
             rows.add(name)
             waiting += ENSEMBLES[name][0] if name in ENSEMBLES else ()
-        there = {made.system for made in self._trained}
+        return rows
+
+    def _needed(self, row):
+        """Folders of the trainings that a row is made of."""
+        rows, there = self._members(row), {made.system for made in self._trained}
         return {folder for folder in there if rows & {folder, *ROWS_OF.get(folder, ())}}
+
+    @property
+    def _spectrum(self) -> Ear | None:
+        return next((ear for made, ear in self._trained.items() if made.system == SPECTRUM), None)
 
     @cached_property
     def _usual(self) -> dict:
@@ -314,3 +345,9 @@ class Listener:
         each = ensembles.detector_scores(scores, self.settings.evaluation.weighted_machines)
         rows = ensembles.system_rows(each, reference=self._reference)
         return ensembles.add_submitted(rows, self._asked, self._reference)
+
+
+def _usable(heard):
+    """ValueError, naming what is wrong, where the one clip that was heard cannot be used."""
+    if heard.clips.empty:
+        raise ValueError("; ".join(f"{p.clip}: {p.problem} ({p.mend})" for p in heard.problems.itertuples()))

@@ -1,7 +1,8 @@
 """Where in time and frequency a clip is strange: a flow's score map, an autoencoder's residual, a spectrum beyond the
 healthy ones, or an occlusion map for what has none of its own."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -9,36 +10,28 @@ import torch
 
 from lib.detection import scoring
 from lib.detection.spectra import References
+from lib.listening.clip_map import ClipMap
 from lib.listening.reasons import DECIBEL
 from lib.network import autoencoder, spectrum
 from lib.network.embedder import BATCH, Embedder
 from lib.network.embeddings import Embeddings
 from lib.network.frontend import Cuts, segment_starts, spectrograms
 from lib.paths import readable
+from lib.recordings.clips import ClipBank
 from lib.recordings.heard import Heard
-from lib.settings import Settings
+from lib.settings import Settings, Spectrum
 from lib.systems import BASELINE, SPECTRUM
 
 USUAL = "usual.npz"  # of a flow, in an export
 BANDS, SECONDS = 8, 1.25  # of a patch that is occluded: an eighth of the bands, and time
+SHARES = ("view", "hertz", "swings", "share")
 COLUMNS = 24  # of an occlusion map at most: a longer clip has longer patches
 
 
-@dataclass(frozen=True)
-class ClipMap:
-    """Values over frequency and time.
-
-    Attributes:
-        values: (height, columns), the lowest band first; larger is stranger.
-        seconds: of the clip; columns are of equal length. hertz: its lowest and highest edge. kind: what the values
-            are, with their unit. htk: whether the mel scale between is HTK's, or Slaney's.
-    """
-
-    values: np.ndarray
-    seconds: float
-    hertz: tuple[float, float]
-    kind: str
-    htk: bool = True
+def spectrogram(bank: ClipBank | Heard, row: NamedTuple, settings: Spectrum) -> ClipMap:
+    """Mel spectrogram of a clip, one row of the index, as Spectrum hears it."""
+    values = DECIBEL * spectrum.frames_of(bank, row, settings).T
+    return ClipMap(values, float(row.seconds), (settings.low, settings.high), "level [dB]")
 
 
 def clip_map(ear, heard: Heard, machine: str) -> ClipMap:
@@ -113,8 +106,8 @@ def shares(references: References, heard: Heard, settings: Settings) -> pd.DataF
     """What each band and each rhythm adds to Spectrum's squared distances of the one clip in `heard`.
 
     Returns:
-        DataFrame with `view`, `hertz` (middle of the band), `swings` (lowest and highest modulation frequency [Hz], ""
-            for a level) and `share`, of 1 for a view.
+        DataFrame with `SHARES`: `view`, `hertz` (middle of the band), `swings` (lowest and highest modulation frequency
+            [Hz], "" for a level) and `share`, of 1 for a view.
     """
     found = spectrum.views(heard, heard.clips, settings.spectrum)
     centres, block = spectrum.centres(settings.spectrum), settings.spectrum.block
@@ -125,7 +118,7 @@ def shares(references: References, heard: Heard, settings: Settings) -> pd.DataF
         swings = {1: [""], len(octaves): octaves}.get(levels, ["", *octaves])
         table = {"view": view, "hertz": np.tile(centres, levels), "swings": np.repeat(swings, len(centres))}
         tables.append(pd.DataFrame(table | {"share": references.shares(view, vectors)[0]}))
-    return pd.concat(tables, ignore_index=True)
+    return pd.concat(tables, ignore_index=True)[list(SHARES)]
 
 
 @torch.no_grad()

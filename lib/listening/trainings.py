@@ -57,6 +57,12 @@ def find(folder: Path, seed: int | None = None) -> Found:
     return Found(machine.name, ears, scores, settings, () if one else settings.systems)
 
 
+def machines(run: Run) -> list[str]:
+    """The machines of a run that something is trained for, whole."""
+    made = {place: _trained(place) for place in run.root.glob("*/*/*/seed*") if _is_trained(place)}
+    return sorted({which.machine for place, which in made.items() if _whole(place, which) and _counted(run, which)})
+
+
 def _is_trained(folder):
     return folder.parents[1].name in FOLDERS and folder.name.removeprefix("seed").isdecimal()
 

@@ -3,7 +3,7 @@
 import io
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,12 +14,39 @@ import soundfile
 from lib.recordings import formats
 from lib.recordings.decoding import decode
 from lib.recordings.levels import OVER
+from lib.recordings.names import AUDIO_SUFFIXES
 from lib.settings import Data
 
 if TYPE_CHECKING:
     import torch
 
 Source = str | os.PathLike | bytes | np.ndarray
+
+
+def recordings_at(places: Iterable[str | os.PathLike]) -> Iterator[Path]:
+    """The .wav and .flac files in folders, at any depth, and the files that are named, in their order.
+
+    Raises:
+        ValueError: no such file or folder.
+    """
+    for place in map(Path, places):
+        if not place.exists():
+            raise ValueError(f"{place}: no such file or folder")
+        found = sorted(place.rglob("*")) if place.is_dir() else [place]
+        yield from (path for path in found if place.is_file() or _is_recording(path))
+
+
+def named(path: str | os.PathLike) -> str:
+    """A path, or a text that names it, with escapes for bytes that are no UTF-8, which no table takes.
+
+    >>> named("c\\udcff.wav")
+    'c\\\\udcff.wav'
+    """
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _is_recording(path):
+    return path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
 class Heard:
@@ -61,12 +88,12 @@ class Heard:
         rows, sounds, problems, start = [], [], [], 0
         for i, source in enumerate(sources):
             file = isinstance(source, str | os.PathLike)
-            name = names[i] if names is not None else Path(source).name if file else f"clip {i + 1}"
+            name = names[i] if names is not None else named(Path(source).name) if file else f"clip {i + 1}"
             scale = 1.0 if isinstance(source, np.ndarray) else divisor
             samples, row = _decoded(source, data, rate, scale)
-            problems += [(i, name, *each) for each in row.pop("problems")]
+            problems += [(i, name, *map(named, each)) for each in row.pop("problems")]
             if row["usable"]:
-                rows.append({"source": i, "stem": name, "path": str(source) if file else "", "start": start} | row)
+                rows.append({"source": i, "stem": name, "path": named(source) if file else "", "start": start} | row)
                 sounds.append(samples)
                 start += len(samples)
         columns = (

@@ -5,9 +5,11 @@ import textwrap
 import librosa
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
-from lib.listening.maps import ClipMap
+from lib.listening.clip_map import ClipMap
 from lib.results.plots import PAGE, laid_out
 
 KILOHERTZ = (0.25, 0.5, 1, 2, 4, 6, 8, 16)  # that an axis names
@@ -22,16 +24,25 @@ def clip_picture(spectrogram: ClipMap, found: ClipMap, words: str) -> Figure:
     """
     figure, axes = plt.subplots(2, 1, figsize=(PAGE, 3.6), sharex=True)
     for axis, shown, colours in zip(axes, (spectrogram, found), ("Greys", "Oranges"), strict=True):
-        values, label = shown.values, shown.kind
-        low, high = np.quantile(values, (0.1, 0.999))
-        image = axis.imshow(values, origin="lower", aspect="auto", extent=(0, found.seconds, 0, len(values)),
-                            cmap=colours, vmin=low, vmax=max(high, low + 1e-9), interpolation="nearest")  # fmt: skip
-        edges = librosa.hz_to_mel(np.array(shown.hertz), htk=shown.htk)
-        marked = [hertz for hertz in KILOHERTZ if shown.hertz[0] <= 1000 * hertz <= shown.hertz[1]]
-        places = librosa.hz_to_mel(1000 * np.array(marked), htk=shown.htk)
-        axis.set_yticks((places - edges[0]) / (edges[1] - edges[0]) * len(values), [f"{hertz:g}" for hertz in marked])
-        axis.set_ylabel("frequency [kHz]")
-        figure.colorbar(image, ax=axis, pad=0.01).set_label(textwrap.fill(label, 24), fontsize=6)
+        image = draw_map(axis, shown, colours)
+        figure.colorbar(image, ax=axis, pad=0.01).set_label(textwrap.fill(shown.kind, 24), fontsize=6)
     axes[1].set_xlabel("time [s]")
     axes[0].set_title(textwrap.fill(words, 110), fontsize=7, loc="left", parse_math=False)
     return figure
+
+
+def draw_map(axis: Axes, shown: ClipMap, colours: str, span: tuple[float, float] | None = None) -> AxesImage:
+    """Draw a spectrogram or a map on an axis in kHz.
+
+    Args:
+        colours: name of a colour map. span: the values of its ends; None: almost the map's own.
+    """
+    low, high = np.quantile(shown.values, (0.1, 0.999)) if span is None else span
+    image = axis.imshow(shown.values, origin="lower", aspect="auto", extent=(0, shown.seconds, 0, len(shown.values)),
+                        cmap=colours, vmin=low, vmax=max(high, low + 1e-9), interpolation="nearest")  # fmt: skip
+    edges = librosa.hz_to_mel(np.array(shown.hertz), htk=shown.htk)
+    marked = [hertz for hertz in KILOHERTZ if shown.hertz[0] <= 1000 * hertz <= shown.hertz[1]]
+    places = librosa.hz_to_mel(1000 * np.array(marked), htk=shown.htk)
+    axis.set_yticks((places - edges[0]) / (edges[1] - edges[0]) * len(shown.values), [f"{hertz:g}" for hertz in marked])
+    axis.set_ylabel("frequency [kHz]")
+    return image

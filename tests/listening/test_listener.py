@@ -242,6 +242,28 @@ def test_reasons_are_of_what_was_added(listener, sound):
     assert listener.score(tone.astype(np.int16), rate=RATE)["reason"][0] == found.words
 
 
+def test_shares_are_of_the_views_of_the_row(listener, sound):
+    """Each view's add up to 1, the added tone's band has most; a row without Spectrum has none."""
+    tone = sound + 3000 * np.sin(2 * np.pi * 3000 * np.arange(len(sound)) / RATE)
+    found = listener.shares(tone.astype(np.int16), rate=RATE)
+    assert found.groupby("view")["share"].sum().to_dict() == pytest.approx({"power": 1.0, "flux": 1.0})
+    power = found[found["view"] == "power"].set_index("hertz")["share"]
+    assert 2800 < power.idxmax() < 3200
+    views = {row: set(listener.using(row).shares(sound, rate=RATE)["view"]) for row in (*SPECTRA, "Shared + Spectrum")}
+    assert views["Spectrum (both)"] == {"both"} and views["Shared + Spectrum"] == {"power", "flux"}
+    rhythms = listener.using("Spectrum (modulation)").shares(sound, rate=RATE)["swings"]
+    assert rhythms.nunique() == 5 and "" not in set(rhythms)
+    assert listener.using("Shared").shares(sound, rate=RATE).empty
+    with pytest.raises(ValueError, match="the file is empty"):
+        listener.shares(b"")
+
+
+def test_names_of_what_is_no_file(listener):
+    content = clips()[0].read_bytes()
+    heard = listener.hear([content, b""], names=["phone.wav", "none"])
+    assert listener.score_heard(heard)["clip"].tolist() == ["phone.wav"] and "none" in set(heard.problems["clip"])
+
+
 def test_views_are_rows(listener):
     assert set(SPECTRA) < set(listener.rows)
 

@@ -63,3 +63,13 @@ def test_no_clip_and_a_clip_that_cannot_be_used(tmp_path):
     assert heard.problems["clip"].tolist() == ["none.wav", "clip 2", "clip 3"]
     assert "cannot be read" in heard.problems["problem"][0] and "empty" in heard.problems["problem"][1]
     assert Heard([], Data()).clips.empty
+
+
+def test_names_that_are_no_utf8(tmp_path):
+    """As old file systems have them: heard, or told what is wrong, by escapes."""
+    write_noise(tmp_path / "c.wav")
+    (tmp_path / "c.wav").rename(tmp_path / "c\udcff.wav")
+    (tmp_path / "d\udcff.wav").write_text("no sound")
+    heard = Heard([tmp_path / "c\udcff.wav", tmp_path / "d\udcff.wav"], Data())
+    assert heard.clips["stem"].tolist() == ["c\\udcff.wav"]
+    assert set(heard.problems["clip"]) == {"d\\udcff.wav"} and heard.problems["mend"].str.contains("udcff").any()
