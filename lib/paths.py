@@ -99,6 +99,11 @@ class Run:
     def figures(self) -> Path:
         return self.root / "figures"
 
+    @property
+    def report(self) -> Path:
+        """The run as a folder of pages, `index.html` first."""
+        return self.root / "report"
+
 
 def run_folder(run_dir: str, preset: str) -> Run:
     """The `Run` that a notebook's parameters name; an empty `run_dir` is outputs/<preset>."""

@@ -1,0 +1,50 @@
+"""Tables of a page: numbers apart from their intervals, text escaped, formulas readable."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib.report.tables import Table, formulas, other_tables, paper_tables
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "more", "value"),
+    [
+        ("54.61† (1.50) [49.2, 60.1]", "54.61†", "(1.50) [49.2, 60.1]", 54.61),
+        ("54.61 [0.0, 60.1]", "54.61", "[0.0, 60.1]", 54.61), ("−3.5", "−3.5", "", -3.5), ("1e-05", "1e-05", "", 1e-5),
+        ("–§", "–§", "", None), ("OE-Flow", "OE-Flow", "", None), ("3 clips", "3 clips", "", None), ("", "", "", None),
+    ],
+)  # fmt: skip
+def test_a_cell_is_its_text_what_stands_small_and_its_value(text, shown, more, value):
+    cell = Table.of(pd.DataFrame({"a": [text]})).rows[0][0]
+    assert (str(cell.text), cell.more, cell.value) == (shown, more, value)
+
+
+def test_a_column_holds_numbers_where_every_cell_does():
+    frame = pd.DataFrame(
+        {"a": ["1.5 [1, 2]", "–", ""], "b": ["1", "two", "3"], "c": [np.nan, 2.25, np.inf], "d": [True, False, True]}
+    )
+    table = Table.of(frame)
+    assert table.numeric == [True, False, False, False] or table.numeric == [True, False, True, False]
+    assert [cell.text for cell in table.rows[1]] == ["–", "two", "2.25", "no"] and table.rows[0][2].text == ""
+
+
+def test_text_is_escaped_and_formulas_are_not_text():
+    assert str(formulas("<b>$x$</b> & $5")) == "&lt;b&gt;" + str(formulas("$x$")) + "&lt;/b&gt; &amp; $5"
+    assert "<math" in str(formulas("$x$"))
+
+
+def test_the_runs_tables_begin_with_all_under_the_paper_rule(finished):
+    run = finished()
+    (run.tables / "table4_all_official.csv").write_text("system,whose,fan\nOE,ours,1.0\n")
+    (run.tables / "table4_extended_paper.csv").write_text("")
+    ones, fours = paper_tables(run.tables)
+    assert [table.title.partition(": ")[2] for table in fours] == [
+        "all, paper rule",
+        "all, official rule",
+        "extended, paper rule",
+    ]
+    assert ones[0].title == "Table 1, systems" and fours[0].file == "table4_all_paper.csv"
+    assert fours[0].caption == "Harmonic mean." and fours[1].caption == "" and fours[2].rows == []
+    assert fours[0].columns[:2] == ["system", "made of"] and fours[0].numeric[2:] == [True, True, True]
+    assert [table.file for table in other_tables(run.tables)] == ["decisions.csv"]
