@@ -56,7 +56,7 @@ def last_lines(graph: Graph, console: Console, seconds: float) -> Iterator[str]:
     for name, folder in (("tables", run.tables), ("figures", run.figures), ("notebooks", run.root / "notebooks")):
         if folder.exists():
             yield f"{name:10} {shown(folder)}{' (executed)' if name == 'notebooks' else ''}"
-    if (page := run.report / "index.html").exists():
+    if graph.settings.report and (page := run.report / "index.html").exists():
         yield f"report     {shown(page)}"
     for line in told(graph.plan.left_out):
         yield f"left out   {line}"

@@ -17,20 +17,21 @@ from lib.settings import Settings
 from lib.systems import ROWS
 
 MEND = "run 06_ensemble_and_tables again"
+FACTS = ("command", "synthetic", "training_clips", "seeds", "date", "commit", "settings")
 AUDIT_COLUMNS = ["split", "stem", "path"]
 SCORE_COLUMNS = ["machine", "system", "seed", "part", "clip", "domain", "label", "score", "protocol"]
 EVALUATION_COLUMNS = ["system", "protocol", "rule", "machine", "score", "value", "low", "high", "sd"]
 
 
 def read_table(path: Path, columns: tuple[str, ...] | list[str] = (), mend: str = MEND) -> pd.DataFrame:
-    """A CSV file of the run with the blanks that it holds; empty where there is none, or nothing in it.
+    """A CSV file of the run, every cell as its text; empty where there is none, or nothing in it.
 
     Args:
         path: of the file. columns: that it must have. mend: what to do when it cannot be read.
     """
     with readable(path, mend):
         try:
-            table = pd.read_csv(path, keep_default_na=False, na_values={"score": "", "value": ""})
+            table = pd.read_csv(path, dtype=str, keep_default_na=False)  # a clip may be called 0001, a machine NA
         except (FileNotFoundError, EmptyDataError):
             return pd.DataFrame(columns=list(columns))
         if missing := [name for name in columns if name not in table]:
@@ -54,9 +55,26 @@ class RunFiles:
         return Measured(self.run)
 
     @cached_property
+    def facts(self) -> dict:
+        """What 06 says of the run, with all of `FACTS`."""
+        facts, path = self.measured.facts, self.run.tables / "run.json"
+        if missing := [name for name in FACTS if not isinstance(facts, dict) or name not in facts]:
+            raise ValueError(f"{path}: it has no {missing[0]}; {MEND}")
+        return facts
+
+    @cached_property
     def settings(self) -> Settings:
+        facts = self.facts
         with readable(self.run.tables / "run.json", MEND):
-            return Settings.model_validate(self.measured.facts["settings"])
+            return Settings.model_validate(facts["settings"])
+
+    def seconds(self, rows: list[str]) -> dict[str, float]:
+        """{row: what it took to train and fit}; empty where no executed notebook says so, or one cannot be read."""
+        try:
+            found = {row: self.measured.seconds_of(row) for row in rows}
+        except ValueError:  # its page says it
+            return {}
+        return found if any(found.values()) else {}
 
     @cached_property
     def evaluation(self) -> pd.DataFrame:
@@ -77,7 +95,7 @@ class RunFiles:
     def rows(self, machine: str) -> list[str]:
         """The rows that a machine has scores of, in the tables' order."""
         there = set(self.scores.loc[self.scores["machine"] == machine, "system"])
-        return [row for row in ROWS if row in there]
+        return [row for row in ROWS if row in there] + sorted(there - set(ROWS))
 
     def audit(self, machine: str) -> pd.DataFrame:
         """A row a recording of a machine, with its `path`."""
@@ -88,7 +106,7 @@ class RunFiles:
         """What is wrong with the recordings: of the index and the decoder, and what the audits measured."""
         columns, mend = ["machine", "file", "problem", "mend"], "run 01_data_audit again"
         files = [self.run.problems, *(self.run.machine(machine) / "problems.csv" for machine in self.machines)]
-        tables = [read_table(path, columns, mend)[columns].astype(str) for path in files]
+        tables = [read_table(path, columns, mend)[columns] for path in files]
         found = pd.concat(tables, ignore_index=True).drop_duplicates(ignore_index=True)
         names = [within(row.file, row.machine) for row in found.itertuples()]
         return found.assign(file=pd.Series(names, found.index, str))
@@ -158,5 +176,4 @@ def _numbers(table, columns):
 def _lines(path):
     if not path.exists():
         return []
-    with readable(path, "delete it"):
-        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]

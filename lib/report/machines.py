@@ -49,9 +49,9 @@ class MachinePage:
             notes.append(f"{ranked.unscored} clips have no score and are left out.")
         audit = _audit(files, machine, notes)
         test = audit[audit["split"] == "test"]
-        places = dict(zip(test["stem"].astype(str), test["path"], strict=True))
+        places = dict(zip(test["stem"], test["path"], strict=True))
         told = _heard(files, ranked, _chosen(len(ranked.clips), most), places, folder, notes)
-        trained = files.measured.facts.get("training_clips", {}).get(machine, 0)
+        trained = files.facts["training_clips"].get(machine, 0)
         counts = {"train": len(audit) - len(test) or trained, "test": len(test) or len(ranked.clips)}
         return cls(
             machine, slug, Ranking.of(files.evaluation, machine), ranked, _clips(ranked, told), counts, len(told), notes
@@ -109,7 +109,7 @@ def _heard(files, ranked, chosen: Sequence[int], places, folder, notes) -> dict[
         stem = ranked.clips["clip"].iloc[place]
         try:
             if stem not in places:
-                raise ValueError(f"{stem}: no recording of that name in audit.csv; run 01_data_audit again")
+                raise ValueError("its audit has no recording of that name; run 01_data_audit again")
             found[place] = sounds.Sound.of(listener, places[stem])
         except (ValueError, OSError) as error:
             refused.append(f"{stem}: {error}")

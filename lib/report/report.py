@@ -106,10 +106,10 @@ def _write(files, folder, options):
     site.write("tables.html", "tables.html", **tables, figures=figures)
     site.write("run.html", "run.html", **run_page.context(files))
     ranking = Ranking.of(files.evaluation)
-    costs = {row: files.measured.seconds_of(row) for row in ranking.rows["system"]}
+    costs = files.seconds(list(ranking.rows["system"]))
     site.write(
-        "index.html", "index.html", machines=machines, ranking=ranking, costs=costs if any(costs.values()) else None,
-        facts=files.measured.facts, failures=files.failures, left_out=len(files.left_out), notebooks=len(notebooks),
+        "index.html", "index.html", machines=machines, ranking=ranking, costs=costs,
+        facts=files.facts, failures=files.failures, left_out=len(files.left_out), notebooks=len(notebooks),
     )  # fmt: skip
 
 
@@ -117,7 +117,7 @@ def _notebooks(files, site, paths):
     """Write a page for each executed notebook, and one that lists them: those of the whole run, then the machines'."""
     root = files.run.root / "notebooks"
     names = {path: path.relative_to(root).with_suffix("").as_posix() for path in paths}
-    places, maker, listed = slugs(list(names.values())), Notebooks(site.folder / "notebooks" / "images"), {}
+    places, maker, listed = slugs(list(names.values())), Notebooks(site.folder / "notebooks" / "media"), {}
     for path, name in sorted(names.items(), key=lambda each: ("/" in each[1], each[1])):
         page, (machine, _, which) = maker.page(path), name.rpartition("/")
         listed.setdefault(machine, []).append((places[name], which, page))

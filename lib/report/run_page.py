@@ -16,7 +16,7 @@ def context(files: RunFiles) -> dict:
     """What the template run.html shows."""
     problems, made = files.problems, files.made_with
     return {
-        "facts": files.measured.facts, "data": made.get("data", {}), "versions": made.get("versions") or versions(),
+        "facts": files.facts, "data": made.get("data", {}), "versions": made.get("versions") or versions(),
         "settings": Table.of(settings_table(files.settings), "Settings"),
         "failures": files.failures, "refusals": files.refusals,
         "left_out": Table.of(files.left_out, "Left out"), "problems": Table.of(problems.head(MOST), "Problems"),

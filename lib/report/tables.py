@@ -71,8 +71,6 @@ class Table:
 
 def _cell(value):
     """A value of a CSV file."""
-    if isinstance(value, bool | np.bool_):
-        return Cell("yes" if value else "no", "", None)
     if isinstance(value, float | np.floating):
         return Cell("" if np.isnan(value) else f"{value:.4g}", "", None if not np.isfinite(value) else float(value))
     text = str(value)
@@ -104,12 +102,12 @@ def other_tables(folder: Path) -> list[Table]:
 
 
 def _numbers(frame):
-    """With columns in which every cell is empty or a number as floats."""
-    for name in frame.select_dtypes(exclude="bool"):
+    """With columns in which every cell is empty or a number as floats, or whole numbers."""
+    for name in frame:
         values = pd.to_numeric(frame[name].replace("", np.nan), errors="coerce")
-        if values.notna().sum() == (frame[name].astype(str) != "").sum() > 0:
+        if values.notna().sum() == (frame[name] != "").sum() > 0:
             frame = frame.assign(**{name: values})
-    return frame
+    return frame.replace({"True": "yes", "False": "no"})
 
 
 def _order(path):

@@ -30,6 +30,8 @@ def test_the_strangest_comes_first_by_the_mean_over_the_seeds(files):
 def test_the_row_is_spectrum_and_never_one_that_labels_chose(files):
     assert Ranked.of(files, "fan").row == "Spectrum" == Ranked.of(files, "fan", "Shared").row
     assert default_row(["Baseline (MSE)", "OE"]) == "Baseline (MSE)"
+    vars(files)["scores"] = files.scores.replace({"system": {"OE": "of a later version"}})
+    assert files.rows("fan")[-1] == "of a later version", "a row that this version does not know comes last"
 
 
 @pytest.mark.parametrize("threshold", [None, -10.0, 0.3, 10.0])

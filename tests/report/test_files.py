@@ -53,3 +53,8 @@ def test_what_a_model_says_of_the_data_is_found_wherever_a_model_lies(tmp_path):
     (tmp_path / "shared/Shared/seed0/model.json").write_text('{"versions":')
     with pytest.raises(ValueError, match=r"model\.json: cannot be read"):
         assert RunFiles(Run(tmp_path)).made_with
+
+
+def test_names_that_look_like_numbers_or_like_nothing_stay_names(tmp_path):
+    (tmp_path / "t.csv").write_text("machine,clip\n7,0001\nNA,1\n")
+    assert read_table(tmp_path / "t.csv").to_numpy().tolist() == [["7", "0001"], ["NA", "1"]]

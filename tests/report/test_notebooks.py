@@ -4,8 +4,11 @@ import base64
 import io
 
 import nbformat
+import numpy as np
 import pytest
+import soundfile
 from conftest import HOSTILE  # tests/report
+from makers import at_most
 from PIL import Image
 
 from lib.report.notebooks import Notebooks, markdown, mathml
@@ -23,7 +26,7 @@ def written(path, *cells):
 
 @pytest.fixture
 def notebooks(tmp_path):
-    return Notebooks(tmp_path / "images")
+    return Notebooks(tmp_path / "media")
 
 
 def png(colour):
@@ -44,7 +47,7 @@ def test_a_page_has_the_cells_and_its_pictures_are_files_each_once(notebooks, tm
     page = notebooks.page(path)
     assert page.title == "08 Spectrum" and page.seconds == 3.5 and page.problem == ""
     assert "How far?" in page.body and "&lt;b&gt;" in page.body and "data:image" not in page.body
-    assert page.body.count('src="images/') == 3 and len(list(notebooks.images.iterdir())) == 2
+    assert page.body.count('src="media/') == 3 and len(list(notebooks.media.iterdir())) == 2
 
 
 def test_scripts_and_markup_of_texts_and_outputs_do_not_reach_the_page(notebooks, tmp_path):
@@ -82,3 +85,28 @@ def test_a_picture_that_is_none_stays_as_it_is(notebooks, tmp_path):
 def test_formulas_are_mathml_and_one_that_is_none_is_code():
     assert "<msub>" in markdown(r"$\mathcal{L}_{\mathrm{machine}}$") and "$" not in markdown("$$x$$")
     assert mathml(r"\frac{") == r"<code>\frac{</code>" and "<b>" not in mathml("{<b>")
+
+
+def test_a_sound_is_a_smaller_file_and_one_that_is_none_stays(notebooks, tmp_path):
+    content = io.BytesIO()
+    soundfile.write(content, np.sin(np.arange(16000) / 9) / 2, 16000, format="WAV")
+    sound = base64.b64encode(content.getvalue()).decode()
+    player = '<audio controls="controls"><source src="data:audio/wav;base64,{}" type="audio/wav" /></audio>'
+    page = notebooks.page(
+        written(
+            tmp_path / "n.ipynb",
+            cell_with(text_html=player.format(sound)),
+            cell_with(text_html=player.format("bm9uZQ==")),
+        )
+    )
+    (path,) = notebooks.media.iterdir()
+    assert f'src="media/{path.name}"' in page.body and page.body.count("base64") == 1 and page.problem == ""
+    assert soundfile.info(path).duration == 1.0 and path.stat().st_size < len(content.getvalue())
+
+
+def test_a_disk_that_is_full_is_no_fault_of_the_notebook(notebooks, tmp_path):
+    noise = io.BytesIO()
+    Image.effect_noise((200, 200), 90).save(noise, "PNG")
+    path = written(tmp_path / "n.ipynb", cell_with(image_png=base64.b64encode(noise.getvalue()).decode()))
+    with at_most(100), pytest.raises(OSError, match="cannot write"):
+        notebooks.page(path)

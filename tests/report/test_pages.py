@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import soundfile
 from conftest import HOSTILE
+from IPython.display import Audio
 from scored import run_cells
 
 from lib.paths import Run
@@ -66,8 +67,11 @@ def files(tmp_path_factory):
     hostile = nbformat.v4.new_output(
         "display_data", {"text/html": "<script>document.title = 'run'</script><b onclick='x()'>b</b>"}
     )
-    cells = [nbformat.v4.new_markdown_cell(f"# {machines[0]}"), nbformat.v4.new_code_cell("1", outputs=[hostile])]
+    player = nbformat.v4.new_output("display_data", {"text/html": Audio(np.zeros(RATE), rate=RATE)._repr_html_()})
+    cells = [nbformat.v4.new_code_cell("1", outputs=[player])]
     (run.root / "notebooks").mkdir()
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), run.notebook("01_data_audit"))
+    cells = [nbformat.v4.new_markdown_cell(f"# {machines[0]}"), nbformat.v4.new_code_cell("1", outputs=[hostile])]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), run.notebook("06_ensemble_and_tables"))
     report.write(run, options=report.Options(clips=4))
     return RunFiles(run)
@@ -118,14 +122,19 @@ def machine(files):
 
 
 def test_no_page_goes_sideways_on_a_phone_and_all_load(view, files):
-    assert len(pages(files)) == 7
+    assert len(pages(files)) == 8
     for name in pages(files):
-        if name.startswith("notebooks/"):
+        if name.startswith("notebooks/06"):
             continue  # its hostile output is refused, which the console says
         page = view(name, width=390)
         page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
         page.wait_for_load_state()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
+        for audio in page.locator("audio").all()[:1]:
+            assert (
+                audio.evaluate("a => new Promise(done => { a.onloadedmetadata = () => done(a.duration); a.load(); })")
+                > 0
+            )
         page.wait_for_function("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
 
 

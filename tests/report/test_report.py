@@ -39,7 +39,7 @@ def test_the_report_of_a_real_run_has_pictures_and_players_and_is_small(smoke):
     """Made at the end of the run that all tests of a graph share."""
     folder, printed = smoke
     page = folder / "report" / "machines" / "fan.html"
-    assert "report" in printed and broken_links(folder / "report") == []
+    assert "\nreport: " in printed and "\nreport     " in printed and broken_links(folder / "report") == []
     links = Links(page)
     cuts = [attributes["src"] for tag, attributes in links.tags if tag == "audio"]
     assert len(cuts) == 16 and sum(tag == "li" for tag, _ in links.tags) == 16
@@ -135,7 +135,7 @@ def test_a_folder_of_others_is_left_alone_and_an_older_report_goes(finished, tmp
 def test_a_disk_that_is_full_leaves_the_older_report_and_names_the_mend(finished):
     run = finished()
     before = write(run).read_text()
-    with at_most(3000), pytest.raises(OSError, match=r"cannot write .*: File too large; raise the limit"):
+    with at_most(3000), pytest.raises(OSError, match=r"cannot write .*/report: File too large; raise the limit"):
         write(run)
     assert (run.report / "index.html").read_text() == before
     assert [path.name for path in run.root.iterdir() if path.name.startswith(".report")] == []
@@ -146,3 +146,18 @@ def test_tables_that_are_large_are_named_and_not_copied(finished, monkeypatch):
     folder = write(finished()).parent
     assert not (folder / "tables" / "clip_scores.csv").exists() and (folder / "tables" / "table1.csv").exists()
     assert "Too large for the report" in text_of(folder, "tables") and broken_links(folder) == []
+
+
+def test_what_is_cut_off_is_named_or_left_out(finished):
+    run = finished()
+    notebook = run.notebook("08_spectrum_reference", "fan")
+    notebook.write_text(notebook.read_text()[:100])
+    (run.figures / "table4_all_paper.png").write_bytes(b"\x89PNG")
+    run.failures.write_bytes(b"\xff odd\n")
+    folder = report.write(run).parent
+    assert "cannot be read" in text_of(folder, "notebooks") and "<figure>" not in text_of(folder, "tables")
+    assert "seconds</th>" not in text_of(folder, "index") and " odd</li>" in text_of(folder, "run")
+    facts = json.loads((run.tables / "run.json").read_text())
+    (run.tables / "run.json").write_text(json.dumps({name: facts[name] for name in facts if name != "commit"}))
+    with pytest.raises(ValueError, match=r"run\.json: it has no commit; run 06_ensemble_and_tables again"):
+        write(run)
