@@ -1,4 +1,4 @@
-# make demo | test | test-all | lint | lab | run | paper | data | fit | score | watch | figures | results | study | bench          every target sets $(VENV) up by itself
+# make demo | test | test-all | test-browser | lint | lab | run | paper | data | fit | score | watch | figures | results | study | bench          every target sets $(VENV) up by itself
 PYTHON ?= python3
 PRESET ?= quick
 SEEDS ?= 0
@@ -9,7 +9,7 @@ CSV ?= scores.csv
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint lab run paper data fit score watch figures results study bench
+.PHONY: demo test test-all test-browser lint lab run paper data fit score watch figures results study bench
 export PYTHONPATH := $(CURDIR)
 export JUPYTER_PREFER_ENV_PATH := 1
 unexport PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
@@ -33,6 +33,9 @@ test: $(VENV)/ready
 
 test-all: test
 	$(BIN)/python -m pytest -m long -n 2 --dist worksteal
+
+test-browser: $(VENV)/ready
+	$(BIN)/python -m pytest -m browser tests/report
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/nbstripout --verify notebooks/*.ipynb

@@ -10,6 +10,7 @@ The rooms:
     detection     embeddings → inlier models → clip scores → rows of the tables and their metrics
     listening     new recordings → the scores of a trained machine, decisions, reasons
     results       rows → tables, effects, figures, submission files
+    report        a finished run → a folder of pages
 The door's upper step, above all rooms:
     run, kernels, homes    one notebook with checked parameters, the process that executes it, places where it may write
     batch, graph, job      the whole graph: its command line, Snakemake, a notebook as Snakemake starts it

@@ -1,6 +1,6 @@
 """Runs the whole graph with Snakemake: python -m lib.batch --preset demo (what `make demo` and `make run` call).
 
-When some notebooks fail the tables are made from what finished, and the exit status says so.
+When some notebooks fail, tables and report are made from what finished, and the exit status says so.
 """
 
 import argparse
@@ -115,9 +115,9 @@ def _batch(given, settings, seeds, run, token, console):
     status = planned.start(console)
     if status and not console.failed:
         raise ValueError(f"Snakemake stopped: {summary.last_line(run.log)}; all that it said is in {run.log}")
-    if planned.drop_scores_of(console.failed):
-        console.say("making the tables from what finished")
-        planned.start(console, str(run.tables.relative_to(run.root) / "evaluation.csv"), finished=True)
+    if console.failed:
+        summary.write_failures(run, console)  # the report tells them
+        planned.go_on(console)
     for line in summary.last_lines(planned, console, time.monotonic() - begin):
         console.say(line)
     return 1 if status else 0

@@ -9,6 +9,9 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from lib.job import REPORT
+from lib.progress import duration
+
 BAR = "{n_fmt} of {total_fmt} notebooks |{bar:24}| {elapsed} gone, {remaining} left"
 KILLED = "its process was killed; most often memory ran out: run again with fewer CORES"
 
@@ -62,6 +65,9 @@ class Console:
         if event["state"] == "failed":
             self._fail(key, name, event["message"], event["executed"])
             return
+        if event["notebook"] == REPORT:  # is not among the notebooks that are counted
+            self.say(f"{name}: {duration(event['seconds'])}")
+            return
         self._done += 1
         self.say(
             f"[{self._done:{len(str(self._total))}}/{self._total}] {name}: {duration(event['seconds'])}{self._left()}"
@@ -109,17 +115,6 @@ def first_line(message: str) -> str:
     """
     lines = message.strip().splitlines()
     return lines[0].removeprefix("ValueError: ") if lines else "no message"
-
-
-def duration(seconds: float) -> str:
-    """A duration as a person says it.
-
-    >>> duration(7.4), duration(200), duration(9000)
-    ('7 s', '3 min', '2.5 h')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def shown(path: str | Path) -> str:

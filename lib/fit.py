@@ -16,7 +16,7 @@ from lib.recordings.audit import measure_clips, measured_problems
 from lib.recordings.clips import ClipBank
 from lib.settings import load_settings
 
-FIRST = "base: {base}\nsystems: []\nbaselines: false\nbeyond: [Spectrum]\n"
+FIRST = "base: {base}\nsystems: []\nbaselines: false\nbeyond: [Spectrum]\nreport: false\n"
 SECOND = "base: {base}\nsystems: [{systems}]\nbaselines: false\nbeyond: [Spectrum, Shared]\n"
 SPOILT = 0.5  # share of the clips that, with one problem, spoil a training
 

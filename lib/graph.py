@@ -17,7 +17,7 @@ from lib import dependencies, locks, paths, warm
 from lib.console import Console
 from lib.demo.data import make_demo_data
 from lib.detection.score_files import NOTEBOOKS
-from lib.job import EVENTS
+from lib.job import EVENTS, REPORT
 from lib.presets import preset_path
 from lib.recordings.clips import ClipBank
 from lib.recordings.plan import Plan, split_names
@@ -25,6 +25,8 @@ from lib.settings import Settings
 from lib.systems import ALL, SPECTRUM, SYSTEMS
 
 WORKFLOW = paths.PROJECT / "workflow"
+REPORT_FILES = dependencies.LIBRARY / "report"
+TABLES = "06_ensemble_and_tables"
 PYTHON = sys.executable  # that executes the notebooks
 STEPS = (  # notebooks that are rules of the Snakefile; the others, 00 and 07, are for a person
     "01_data_audit", "02_autoencoder_baseline", "03_oe_training", "04_joint_flow_training", "05_inlier_fitting",
@@ -103,6 +105,17 @@ class Graph:
                 path.unlink(missing_ok=True)
         return bool(trained) and any(path.exists() for path in self.plan.score_files(self.run))
 
+    def go_on(self, console: Console) -> None:
+        """After notebooks have failed: the tables of what finished, and the report, which says what did not."""
+        failed = {notebook for notebook, *_ in console.failed}
+        remade = self.drop_scores_of(console.failed)
+        if remade:
+            console.say("making the tables from what finished")
+        tables, scored = self.run.tables / "evaluation.csv", any(p.exists() for p in self.plan.score_files(self.run))
+        if remade or (failed - {REPORT} and TABLES not in failed and tables.exists() and scored):
+            target = self.run.report / "index.html" if self.settings.report else tables
+            self.start(console, target.relative_to(self.run.root).as_posix(), finished=True)
+
     def _made_by(self, notebook, machine, *which):
         """(machine, system, parameter, seed…) of the scores that a notebook of the run is behind."""
         if notebook == NOTEBOOKS[SPECTRUM][0]:
@@ -115,7 +128,7 @@ class Graph:
         """What `workflow/Snakefile` reads, JSON-able.
 
         Args:
-            finished: whether the tables are of the score files that are there, else of all in the plan.
+            finished: whether tables and report are of the files that are there, else of all in the plan.
         """
         aliases = {machine: self._alias(machine) for machine in self.plan.audits}
         scores = [path for path in self.plan.score_files(self.run) if path.exists() or not finished]
@@ -130,12 +143,13 @@ class Graph:
             "machines": "/".join(self.plan.audits),
             "seeds": " ".join(map(str, self.plan.seeds)),
             "names": {alias: machine for machine, alias in aliases.items()},
-            "audits": list(aliases.values()),
+            "audits": [a for m, a in aliases.items() if not finished or (self.run.machine(m) / "audit.csv").exists()],
             "scores": [str(self._in_aliases(path, aliases)) for path in scores],
             "data": {alias: self.bank.fingerprint_of(machine) for machine, alias in aliases.items()},
             "all_data": self.bank.fingerprint,
             "problems": {alias: self._problems(machine) for machine, alias in aliases.items()},
             "made": {notebook: self._made(notebook) for notebook in STEPS},
+            "report": self._report() if self.settings.report else "",
         }
 
     def start(self, console: Console, *targets: str, finished: bool = False) -> int:
@@ -224,6 +238,12 @@ class Graph:
         return {
             kind: json.dumps(dependencies.provenance(notebook, self.settings, flow)) for kind, flow in kinds.items()
         }
+
+    def _report(self):
+        """Digest of what the report follows from beside its inputs: its own files, and what failed before it."""
+        files = sorted(path for path in REPORT_FILES.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+        content = [path.read_bytes() for path in (*files, self.run.failures) if path.exists()]
+        return hashlib.sha256(b"\0".join(content)).hexdigest()[:16]
 
     def _problems(self, machine):
         """Digest of what the index and the decoder have to say of a machine's files, which its audit repeats."""

@@ -1,6 +1,7 @@
 """One notebook of a run, as Snakemake starts it: `lib.run`, tied to the run, with a line for the run's console.
 
 python -m lib.job NOTEBOOK preset=… run_dir=… key=value …: the executed copy goes where `paths.Run.notebook` says.
+NOTEBOOK may be `REPORT`, too: the run's pages.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ from lib.systems import ALL, BASELINE
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 THREAD_VARIABLES += ("VECLIB_MAXIMUM_THREADS", "GOTO_NUM_THREADS")
 WHICH = ("machine", "system", "parameter", "seed")  # parameters that `lib.run` names a notebook by
+REPORT = "report"  # the one job that is no notebook
 EVENTS = "events.jsonl"  # in `paths.Run.state`: what the jobs of the last call said, a JSON object a line
 
 
@@ -59,6 +61,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _execute(notebook, executed, pairs):
     """(exit status, what it said on stderr) of `lib.run`."""
+    if notebook == REPORT:
+        from lib.report import report as pages
+
+        given = dict(pair.partition("=")[::2] for pair in pairs)
+        pages.write(paths.run_folder(given["run_dir"], given["preset"]))
+        return 0, ""
     from lib import run as runner  # papermill takes a second, in which a killed run's job should not live on
 
     said, which = io.StringIO(), [pair for pair in pairs if pair.split("=")[0] in WHICH]

@@ -100,6 +100,11 @@ class Run:
     def figures(self) -> Path:
         return self.root / "figures"
 
+    @property
+    def report(self) -> Path:
+        """The run as a folder of pages, `index.html` first."""
+        return self.root / "report"
+
 
 @dataclass(frozen=True)
 class Downloads:

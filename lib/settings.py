@@ -204,6 +204,7 @@ class Settings(Group):
     team: Annotated[str, Field(pattern=r"^[\w-]+$")] = "oe_flow"  # folder of the submission files
     encoder: str = ""  # file of TorchScript or ONNX, (clips, samples) → (clips, d) or (clips, frames, d): row Encoder
     encoder_rate: Positive = 16000  # Hz, at which it hears
+    report: Flag = True  # whether a run ends with pages of it, outputs/<run>/report/index.html
     threads: Positive = 1  # CPU threads of a notebook, on which sums of floats and so its numbers depend
     data: Data = Data()
     frontend: Frontend = Frontend()

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lib import paths
-from lib.console import Console, duration, shown
+from lib.console import Console, shown
 from lib.graph import Graph
+from lib.progress import duration
 from lib.recordings import audit
 from lib.recordings.plan import told
 
@@ -39,17 +40,24 @@ def first_lines(graph: Graph) -> Iterator[str]:
     yield f"log        {shown(run.log)}"
 
 
+def write_failures(run: paths.Run, console: Console) -> None:
+    """Write the list of what failed."""
+    paths.write_text(run.failures, "".join(f"{line}\n" for line in console.failed.values()))
+
+
 def last_lines(graph: Graph, console: Console, seconds: float) -> Iterator[str]:
     """What a person looks at next; writes the list of what failed."""
     run = graph.run
     if console.failed:
-        paths.write_text(run.failures, "".join(f"{line}\n" for line in console.failed.values()))
+        write_failures(run, console)
         yield f"{len(console.failed)} notebooks failed after {duration(seconds)}; {shown(run.failures)} lists them"
     else:
         yield f"finished after {duration(seconds)}"
     for name, folder in (("tables", run.tables), ("figures", run.figures), ("notebooks", run.root / "notebooks")):
         if folder.exists():
             yield f"{name:10} {shown(folder)}{' (executed)' if name == 'notebooks' else ''}"
+    if graph.settings.report and (page := run.report / "index.html").exists():
+        yield f"report     {shown(page)}"
     for line in told(graph.plan.left_out):
         yield f"left out   {line}"
     if run.refusals.exists():

@@ -48,6 +48,8 @@ def execute(notebook, executed, pairs):
     )
     for name in OUTPUTS.get(notebook, ()):
         paths.write_text(trained / name, str(time.time_ns()))
+    if notebook == "report":
+        paths.write_text(run.report / "index.html", run.failures.read_text() if run.failures.exists() else "")
     if notebook == "01_data_audit":
         paths.write_text(run.machine(given["machine"]) / "audit.csv", "")
     if notebook == "06_ensemble_and_tables":

@@ -97,6 +97,27 @@ def test_a_run_with_failures_keeps_what_finished_out_of_old_scores(two, preset, 
 
 
 @pytest.mark.long
+def test_the_report_tells_what_failed_and_its_own_failure_spoils_nothing(root, preset, tmp_path, faked):
+    """An audit fails, which the tables do not need; then the report itself; then nothing; then none is wanted."""
+    folder, arguments = tmp_path / "run", ("--data", root, "--preset", preset, "--run", tmp_path / "run")
+    page, tables = folder / "report" / "index.html", folder / "tables" / "evaluation.csv"
+    status, printed = faked(*arguments, fail="01_data_audit")
+    assert status == 1 and tables.exists() and "report     " in printed
+    assert "01_data_audit fan: the recordings are odd" in page.read_text()
+    made = tables.stat().st_mtime_ns
+    status, printed = faked(*arguments, fail="report")
+    assert status == 1 and "failed: report: the recordings are odd" in printed
+    assert (folder / "fan" / BASELINE).exists()
+    assert (folder / "failed.txt").read_text().startswith("report: ") and tables.stat().st_mtime_ns == made
+    status, printed = faked(*arguments)
+    assert status == 0 and page.read_text() == "" and "\nreport: 0 s\n" in printed and tables.stat().st_mtime_ns == made
+    preset.write_text(PRESET + "report: false\n")
+    before = page.stat().st_mtime_ns
+    status, printed = faked(*arguments, fail="report")
+    assert status == 0 and page.stat().st_mtime_ns == before and "\nreport" not in printed
+
+
+@pytest.mark.long
 def test_a_notebook_whose_process_is_killed_is_named(root, preset, tmp_path, faked):
     arguments = ("--data", root, "--preset", preset, "--run", tmp_path / "run")
     status, printed = faked(*arguments, kill="05_inlier_fitting")

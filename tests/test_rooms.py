@@ -10,7 +10,7 @@ from lib.paths import PROJECT
 
 LIBRARY = PROJECT / "lib"
 BOTTOM, TOP = {"paths", "systems", "presets", "settings", "progress", "dependencies"}, {"run", "kernels", "batch"}
-ROOMS = ("recordings", "demo", "network", "detection", "listening", "results")
+ROOMS = ("recordings", "demo", "network", "detection", "listening", "results", "report")
 MODULES = sorted(path for path in LIBRARY.rglob("*.py") if path.name != "__init__.py")
 
 

@@ -86,6 +86,7 @@ PAPER = {  # as Secs. 3 and 4 print them
 }
 OTHERS = {
     "team",
+    "report",
     "threads",
     "demo",
     "beyond",

@@ -27,7 +27,7 @@ from lib.paths import Run
 from lib.recordings import audit
 from lib.recordings.heard import Heard, Source
 from lib.settings import Settings
-from lib.systems import ENCODER, ENSEMBLES, ROWS, ROWS_OF, SPECTRA, SPECTRUM, Trained, folder_of
+from lib.systems import BASELINE, ENCODER, ENSEMBLES, ROWS, ROWS_OF, SPECTRA, SPECTRUM, Trained, folder_of
 
 PREFERRED = ("Spectrum", "Shared", "Submitted 1")  # rows, where the run has one and none is named
 CONSTANTS = ["system", "parameter", "detector", "fit_set", "aggregator"]
@@ -156,10 +156,8 @@ class Listener:
     def map_heard(self, heard: Heard, system: str | None = None) -> ClipMap:
         """As `map`, of one clip that `hear` has decoded."""
         _usable(heard)
-        needed = self._needed(self.row)
-        ears = {made.system: ear for made, ear in self._trained.items() if made.system in needed}
-        order = sorted(ears, key=lambda name: (not ears[name].flow, name != SPECTRUM))
-        if (name := system or order[0]) not in ears:
+        ears = self._ears()
+        if (name := system or next(iter(ears))) not in ears:
             raise ValueError(f"{self.row} has no {name}; it has {', '.join(ears)}")
         return clip_map(ears[name], heard, self.machine)
 
@@ -185,6 +183,18 @@ class Listener:
         members, found = self._members(self.row), shares(ear.references, heard, ear.settings)
         views = [view for row, view in zip(SPECTRA, VIEWS, strict=True) if row in members]
         return found[found["view"].isin(views)].reset_index(drop=True)
+
+    @property
+    def quick_map(self) -> bool:
+        """Whether `map` takes a moment: no clip is heard again with each of its patches hidden."""
+        name, ear = next(iter(self._ears().items()))
+        return ear.flow or name in (SPECTRUM, BASELINE)
+
+    def _ears(self):
+        """{system: `Ear`} of the row's, the one that `map` takes first."""
+        needed = self._needed(self.row)
+        ears = {made.system: ear for made, ear in self._trained.items() if made.system in needed}
+        return dict(sorted(ears.items(), key=lambda each: (not each[1].flow, each[0] != SPECTRUM)))
 
     def spectrogram(self, heard: Heard) -> ClipMap:
         """Mel spectrogram of the one clip in `heard`, as Spectrum hears it."""

@@ -15,6 +15,14 @@ from lib.results.plots import PAGE, laid_out
 KILOHERTZ = (0.25, 0.5, 1, 2, 4, 6, 8, 16)  # that an axis names
 
 
+def frequency_ticks(shown: ClipMap) -> dict[str, float]:
+    """{name in kHz: place on the axis, from 0 at its lowest edge to 1} of the frequencies that an axis names."""
+    edges = librosa.hz_to_mel(np.array(shown.hertz), htk=shown.htk)
+    marked = [hertz for hertz in KILOHERTZ if shown.hertz[0] <= 1000 * hertz <= shown.hertz[1]]
+    places = (librosa.hz_to_mel(1000 * np.array(marked), htk=shown.htk) - edges[0]) / (edges[1] - edges[0])
+    return {f"{hertz:g}": float(place) for hertz, place in zip(marked, places, strict=True)}
+
+
 @laid_out
 def clip_picture(spectrogram: ClipMap, found: ClipMap, words: str) -> Figure:
     """One clip that a `Listener` has scored: its mel spectrogram, and below it its map.
@@ -40,9 +48,7 @@ def draw_map(axis: Axes, shown: ClipMap, colours: str, span: tuple[float, float]
     low, high = np.quantile(shown.values, (0.1, 0.999)) if span is None else span
     image = axis.imshow(shown.values, origin="lower", aspect="auto", extent=(0, shown.seconds, 0, len(shown.values)),
                         cmap=colours, vmin=low, vmax=max(high, low + 1e-9), interpolation="nearest")  # fmt: skip
-    edges = librosa.hz_to_mel(np.array(shown.hertz), htk=shown.htk)
-    marked = [hertz for hertz in KILOHERTZ if shown.hertz[0] <= 1000 * hertz <= shown.hertz[1]]
-    places = librosa.hz_to_mel(1000 * np.array(marked), htk=shown.htk)
-    axis.set_yticks((places - edges[0]) / (edges[1] - edges[0]) * len(shown.values), [f"{hertz:g}" for hertz in marked])
+    ticks = frequency_ticks(shown)
+    axis.set_yticks([place * len(shown.values) for place in ticks.values()], list(ticks))
     axis.set_ylabel("frequency [kHz]")
     return image
