@@ -48,6 +48,7 @@ PAPER = {  # as Secs. 3 and 4 print them
     "joint.epochs": 250,
     "joint.learning_rate": 0.0001,
     "joint.schedule": "constant",
+    "joint.warm_start": False,
     "flow.steps": 8,
     "flow.hidden_ratio": 1.0,
     "flow.clamp": 2.0,

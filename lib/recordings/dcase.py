@@ -29,6 +29,7 @@ RESERVED = (
     "notebooks",
     "teams",
     "shared",
+    "report",
 )  # columns of tables, folders of a run
 CLIP_COLUMNS = ("machine", "split", "stem", "path", "section", "domain", "label", "attributes")
 PROBLEM_COLUMNS = ("machine", "file", "problem", "mend")

@@ -9,8 +9,8 @@ import pandas as pd
 
 from lib.listening.listener import Listener
 from lib.report import sounds
-from lib.report.clips import LABELS, Ranked
 from lib.report.files import AUDIT_COLUMNS, RunFiles
+from lib.report.ranked_clips import LABELS, Ranked
 from lib.report.rows import Ranking
 
 

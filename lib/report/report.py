@@ -17,10 +17,10 @@ from lib.paths import Run, whole_file, write_failure, write_text
 from lib.report import run_page
 from lib.report.files import RunFiles, slugs
 from lib.report.machines import MachinePage
-from lib.report.notebooks import Notebooks
+from lib.report.notebook_pages import Notebooks
 from lib.report.pages import STATIC, Site
 from lib.report.rows import Ranking
-from lib.report.tables import LARGE, other_tables, paper_tables
+from lib.report.table_pages import LARGE, other_tables, paper_tables
 
 CLIPS = 20  # of a machine, with a picture and a player
 MADE = ".made-by-report"  # a file that says that the folder may be emptied

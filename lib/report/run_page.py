@@ -6,7 +6,7 @@ import pandas as pd
 
 from lib.network.device import versions
 from lib.report.files import RunFiles
-from lib.report.tables import Table
+from lib.report.table_pages import Table
 from lib.settings import Settings
 
 MOST = 300  # problems that a page lists

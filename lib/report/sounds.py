@@ -12,8 +12,8 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from lib.listening.listener import Listener
 from lib.listening.clip_map import ClipMap
+from lib.listening.listener import Listener
 from lib.listening.reasons import HEARD
 from lib.paths import whole_file
 from lib.results.plots_clip import frequency_ticks

@@ -16,8 +16,8 @@ from scored import run_cells
 
 from lib.paths import Run
 from lib.report import report
-from lib.report.clips import Ranked
 from lib.report.files import RunFiles
+from lib.report.ranked_clips import Ranked
 from lib.report.rows import Ranking
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

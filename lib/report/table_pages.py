@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 from lib.paths import readable
 from lib.report.files import MEND, read_table
-from lib.report.notebooks import mathml
+from lib.report.notebook_pages import mathml
 from lib.results.cells import TABLES
 from lib.results.tables_text import MADE_OF
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from lib.report.tables import Table, formulas, other_tables, paper_tables
+from lib.report.table_pages import Table, formulas, other_tables, paper_tables
 
 
 @pytest.mark.parametrize(

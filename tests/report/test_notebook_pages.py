@@ -11,7 +11,7 @@ from conftest import HOSTILE  # tests/report
 from makers import at_most
 from PIL import Image
 
-from lib.report.notebooks import Notebooks, markdown, mathml
+from lib.report.notebook_pages import Notebooks, markdown, mathml
 
 
 def cell_with(**data):

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from lib.detection.scoring import decision_threshold
-from lib.report.clips import Axis, Ranked, default_row
 from lib.report.files import RunFiles
+from lib.report.ranked_clips import Axis, Ranked, default_row
 
 
 @pytest.fixture
