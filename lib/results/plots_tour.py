@@ -29,7 +29,7 @@ def side_by_side(spectrograms: Sequence[ClipMap], captions: Sequence[str]) -> Fi
 
 
 @laid_out
-def test_clips(embedded: Embeddings, heard: dict[str, str]) -> Figure:
+def embedded_clips(embedded: Embeddings, heard: dict[str, str]) -> Figure:
     """Clip embeddings on the two principal axes of the training clips: test clips by domain and label, training grey.
 
     Args:
