@@ -101,6 +101,7 @@ def test_a_kernel_that_dies_at_its_start_is_started_again_also_over_tcp(book, te
     assert told.count("\n") == 1 and "Address already in use; started again" in told
 
 
+@pytest.mark.long
 def test_and_at_most_twice(book, temporary, tmp_path, monkeypatch, capsys):
     starts = dying(monkeypatch, tmp_path, deaths=9)
     with pytest.raises(kernels.KernelDied) as died:

@@ -129,8 +129,8 @@ def fitted_flow(invariant, feature_map, v):
     torch.manual_seed(0)
     flow = Flow(8, Settings(invariant_channels=1, steps=2), invariant)
     optimizer = torch.optim.Adam(flow.parameters(), 1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=300)
-    for _ in range(300):
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=150)
+    for _ in range(150):
         optimizer.zero_grad()
         flow_loss(flow, feature_map, v).backward()
         optimizer.step()
