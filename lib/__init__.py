@@ -15,6 +15,7 @@ The door's upper step, above all rooms:
     run, kernels, homes    one notebook with checked parameters, the process that executes it, places where it may write
     batch, graph, job      the whole graph: its command line, Snakemake, a notebook as Snakemake starts it
     listener, score, fit   the trained machine, as users import it; a line a clip; a machine of one's own
+    data          the challenge's recordings, downloaded
     submission    the challenge's files: those of a run, and any against the ground truth
     locks, console, summary    one process at a time in a run's folder; what a person sees of a run
 """
