@@ -10,6 +10,7 @@ import signal
 import sys
 
 from lib import paths
+from lib.progress import escape_what_has_no_encoding
 from lib.recordings import zenodo
 from lib.recordings.download import download
 
@@ -17,9 +18,7 @@ from lib.recordings.download import download
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
     given = _arguments(arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a path may be in no encoding
+    escape_what_has_no_encoding()
     root = given.data or paths.DATA
     try:
         machines, sets = given.machines.replace(",", " ").split(), given.sets.replace(",", " ").split()

@@ -13,6 +13,7 @@ from pathlib import Path
 from lib import homes
 from lib.listener import Listener
 from lib.listening.journal import Journal, State
+from lib.progress import escape_what_has_no_encoding
 from lib.recordings.heard import recordings_at
 
 AT_ONCE, BYTES = 16, 1 << 27  # clips, and bytes of files, that are decoded together
@@ -23,9 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
     given = _arguments(arguments)
     homes.settle()
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a name may be in no encoding
+    escape_what_has_no_encoding()
     try:
         listener = Listener.load(given.model, given.row or None)
         if given.threshold is not None:

@@ -9,15 +9,14 @@ import sys
 from pathlib import Path
 
 from lib import homes, paths
+from lib.progress import escape_what_has_no_encoding
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
     given = _arguments(arguments)
     homes.settle()
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a name may be in no encoding
+    escape_what_has_no_encoding()
     try:
         return given.work(given)
     except (ValueError, OSError) as error:

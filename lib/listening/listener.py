@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from lib.detection import ensembles, scoring
 from lib.listening import exported, trainings
 from lib.listening.clip_map import ClipMap
+from lib.listening.costs import costs
 from lib.listening.maps import SHARES, USUAL, clip_map, shares, spectrogram, usual_of
 from lib.listening.reasons import Reason, reason
 from lib.listening.stream import Stream
@@ -31,7 +32,6 @@ from lib.systems import BASELINE, ENCODER, ENSEMBLES, ROWS, ROWS_OF, SPECTRA, SP
 
 PREFERRED = ("Spectrum", "Shared", "Submitted 1")  # rows, where the run has one and none is named
 CONSTANTS = ["system", "parameter", "detector", "fit_set", "aggregator"]
-MINUTES = 24 * 60  # of a day, a clip each
 
 
 class Listener:
@@ -283,30 +283,9 @@ class Listener:
         return self.threshold
 
     def costs(self, thresholds: Sequence[float] = ()) -> pd.DataFrame:
-        """What thresholds would have cost on the run's labelled test clips.
-
-        Args:
-            thresholds: some; without them the one that is set and twenty along the scores.
-
-        Returns:
-            DataFrame with `threshold`, `precision`, `recall`, and `false_alarms_a_day` at a clip a minute; empty where
-            no test clip has a label.
-        """
+        """What thresholds would have cost on the run's labelled test clips, as `costs.costs`."""
         test = self._known[(self._known["part"] == "test") & (self._known["label"] != "")]
-        anomalous, score = (test["label"] == "anomaly").to_numpy(), test["score"].to_numpy()
-        if not len(thresholds) and len(score):
-            thresholds = np.unique([self.threshold, *np.quantile(score, np.linspace(0, 0.95, 20))])
-        rows = []
-        for value in thresholds if len(score) else ():
-            called = score > value
-            right = (called & anomalous).sum()
-            rows.append({
-                "threshold": value,
-                "precision": right / called.sum() if called.any() else np.nan,
-                "recall": right / anomalous.sum() if anomalous.any() else np.nan,
-                "false_alarms_a_day": MINUTES * called[~anomalous].mean() if (~anomalous).any() else np.nan,
-            })  # fmt: skip
-        return pd.DataFrame(rows, columns=["threshold", "precision", "recall", "false_alarms_a_day"])
+        return costs(test, self.threshold, thresholds)
 
     def _members(self, row):
         """The row, the rows that it is a mean of, and theirs."""

@@ -16,6 +16,7 @@ from lib.listening.clip_map import ClipMap
 from lib.listening.listener import Listener
 from lib.listening.reasons import HEARD
 from lib.paths import whole_file
+from lib.recordings.decoding import FULL_SCALE
 from lib.results.plots_clip import frequency_ticks
 from lib.systems import SPECTRUM
 
@@ -25,7 +26,6 @@ COARSE = 64  # columns, below which a map is shown in its squares
 QUALITY = 80  # of WebP
 PEAK = 0.9  # of full scale, of the loudest cut
 GAIN = 32.0  # at most, 30 dB
-FULL = 32768.0
 TIMES = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300)  # seconds between two ticks
 
 
@@ -97,14 +97,16 @@ def write(sounds: Sequence[Sound], folder: Path) -> list[dict]:
     least = HEARD if any("[dB]" in each.kind for each in maps) else 1e-9  # what nobody hears stays pale
     strange = (0.0, max(_quantiles(maps)[1], least))
     loudest = max((int(np.abs(sound.samples.astype(np.int32)).max(initial=0)) for sound in sounds), default=0)
-    gain, told = min(PEAK * FULL / loudest, GAIN) if loudest else 1.0, []
+    gain, told = min(PEAK * FULL_SCALE / loudest, GAIN) if loudest else 1.0, []
     for number, sound in enumerate(sounds, 1):
         name, found = f"{number:02d}", sound.found
         _picture(sound.spectrogram, levels, folder / f"{name}.webp", quality=QUALITY)
         if found is not None:
             _picture(found, strange, folder / f"{name}_map.webp", lossless=True)
         with whole_file(folder / f"{name}.flac", sync=False) as temporary:
-            soundfile.write(temporary, np.clip(sound.samples / FULL * gain, -1, 1), sound.rate, "PCM_16", format="FLAC")
+            soundfile.write(
+                temporary, np.clip(sound.samples / FULL_SCALE * gain, -1, 1), sound.rate, "PCM_16", format="FLAC"
+            )
         told.append({
             "number": name, "reason": sound.reason, "seconds": sound.spectrogram.seconds,
             "begin": sound.begin, "end": sound.end, "map": found is not None,
