@@ -66,6 +66,7 @@ class Frontend(Group):
 class Extractor(Group):
     pretrained: Flag = False  # timm's ImageNet weights, which must be at hand
     machine_head: Literal["linear", "norm"] = "linear"  # g_machine: linear (4.2) or affine of the norm (Sec. 2)
+    output_stride: Literal[32, 16] = 32  # of the whole ResNet-18; 16: its last stage dilated, a map twice as fine
 
 
 class Training(Group):

@@ -33,6 +33,7 @@ PAPER = {  # as Secs. 3 and 4 print them
     "frontend.log": False,
     "extractor.pretrained": False,
     "extractor.machine_head": "linear",
+    "extractor.output_stride": 32,
     "training.epochs": 150,
     "training.batch": 128,
     "training.learning_rate": 0.001,
@@ -148,9 +149,10 @@ CHANGED = {  # by each preset, against the paper's
     "spectrum": QUICK | {"systems": (), "baselines": False, "beyond": ("Spectrum",)},
     "demo": {
         "frontend.mels": 48, "frontend.hop": 1024, "frontend.log": True, "frontend.segment_overlap": 0.5,
-        "training.epochs": 6, "training.batch": 32, "training.checkpoint_epochs": 10, "training.batchnorm_batches": 8,
-        "joint.epochs": 4, "joint.learning_rate": 0.0003, "flow.centre": True, "autoencoder.epochs": 10,
-        "inliers.gmm_components": (1, 2, 4), "evaluation.bootstrap": 500, "shared.hop": 1024, "shared.steps": 600,
+        "extractor.output_stride": 16, "training.epochs": 12, "training.batch": 16, "training.learning_rate": 0.003,
+        "training.checkpoint_epochs": 12, "training.batchnorm_batches": 8, "joint.epochs": 4,
+        "joint.learning_rate": 0.001, "joint.warm_start": True, "flow.centre": True, "autoencoder.epochs": 10,
+        "inliers.gmm_components": (1, 2, 4), "evaluation.bootstrap": 500, "shared.hop": 1024, "shared.steps": 300,
     },
     "smoke": {
         "frontend.mels": 32, "frontend.hop": 1024, "training.epochs": 2, "training.batch": 16, "joint.epochs": 2,

@@ -25,7 +25,7 @@ from lib.progress import cores, progress
 from lib.recordings.names import format_name
 from lib.settings import Demo
 
-GENERATOR = 1  # raise it when a clip would sound different: demo data at hand is then made anew
+GENERATOR = 2  # raise it when a clip would sound different: demo data at hand is then made anew
 FULL_SCALE = 32767
 RAW = "dev_data/raw"
 WHOLE, PARTIAL, LOCK = "synthetic.json", ".synthetic.json", ".synthetic.lock"  # files in the root

@@ -10,7 +10,9 @@ class Recipe:
 
     Attributes:
         source, target: values of each attribute; a clip has one of their combinations.
-        faults: kind → (weakest, strongest) severity, drawn log-uniformly; every kind is as frequent.
+        faults: kind → (weakest, strongest) severity, drawn log-uniformly; every kind is as frequent. The weakest is
+            about as loud as its surroundings in the third of an octave where it is heard best, the strongest 12 dB
+            louder (LOG.md).
         snr: dB, machine over factory noise in source and target, ± 1.5 dB from clip to clip.
         shift: dB, deviation of the target's recording path (place, microphone) from the source's.
         surroundings: source's and target's background, by name in `sounds.BACKGROUNDS`.
@@ -30,33 +32,33 @@ RECIPES = {
     "bearing": Recipe(
         source={"vel": ("9", "16", "21"), "loc": ("A", "B")},
         target={"vel": ("6", "26"), "loc": ("C", "D")},
-        faults={"outer race": (0.1, 2.0), "inner race": (0.1, 2.0), "cage": (0.4, 5.0), "dry": (0.03, 0.4)},
+        faults={"outer race": (0.95, 3.8), "inner race": (0.65, 2.6), "cage": (1.0, 4.0), "dry": (0.19, 0.76)},
         snr=(3, 1), shift=2, surroundings=("hall", "press"),
     ),
     "fan": Recipe(
         source={"m-n": ("W", "X")},
         target={"m-n": ("Y", "Z")},
-        faults={"unbalance": (0.3, 3.0), "blade": (0.3, 3.0), "clogged": (0.1, 1.0), "rubbing": (0.2, 3.0)},
+        faults={"unbalance": (1.2, 4.8), "blade": (0.75, 3.0), "clogged": (0.9, 1.8), "rubbing": (0.7, 2.8)},
         snr=(5, 4), shift=2, surroundings=("hall", "yard"),
     ),
     "gearbox": Recipe(
         source={"volt": ("1.0", "1.5", "2.0"), "wt": ("0", "50")},
         target={"volt": ("1.3", "2.5"), "wt": ("100", "150")},
-        faults={"wear": (0.2, 2.0), "eccentric": (0.1, 0.9), "chipped": (0.2, 3.0), "backlash": (0.04, 0.6)},
+        faults={"wear": (1.1, 4.4), "eccentric": (0.6, 0.95), "chipped": (0.85, 3.4), "backlash": (0.14, 0.56)},
         snr=(3, -1), shift=2, surroundings=("press", "hall"),
     ),
     "slider": Recipe(
         source={"vel": ("200", "300"), "ac": ("0.03", "0.11")},
         target={"vel": ("400", "500"), "ac": ("0.07", "0.20")},
-        faults={"loose": (0.5, 6.0), "rail": (0.5, 6.0), "bent screw": (0.2, 0.95), "dry": (0.05, 1.0)},
+        faults={"loose": (1.5, 6.0), "rail": (1.1, 4.5), "bent screw": (0.45, 0.95), "dry": (0.25, 1.0)},
         snr=(5, 1), shift=3, surroundings=("press", "vent"),
     ),
     "valve": Recipe(
         source={"pat": ("00", "01")},
         target={"pat": ("02", "03")},
         faults={
-            "stuck": (0.1, 0.8), "late": (0.2, 2.0), "weak": (0.1, 0.9), "leak": (0.02, 0.4),
-            "bounce": (0.3, 3.0),
+            "stuck": (0.25, 0.8), "late": (0.2, 2.0), "weak": (0.5, 0.95), "leak": (0.08, 0.32),
+            "bounce": (2.0, 8.0),
         },
         snr=(3, 2), shift=2, surroundings=("vent", "hall"),
     ),
@@ -64,8 +66,8 @@ RECIPES = {
         source={"car": ("B1", "B2", "C1"), "spd": ("31V", "40V"), "mic": ("1",)},
         target={"car": ("A1", "E1"), "spd": ("28V", "37V"), "mic": ("2",)},
         faults={
-            "bent shaft": (0.1, 0.9), "loose gear": (0.1, 2.0), "flat tyre": (0.2, 3.0),
-            "voltage up": (0.02, 0.15), "voltage down": (0.02, 0.15), "overcharge": (0.02, 0.2),
+            "bent shaft": (0.48, 1.9), "loose gear": (1.0, 4.0), "flat tyre": (0.55, 2.2),
+            "voltage up": (0.05, 0.2), "voltage down": (0.05, 0.2), "overcharge": (0.06, 0.25),
         },
         snr=(6, 2), shift=4, surroundings=("yard", "yard"), seconds=12.0,
     ),
@@ -73,8 +75,8 @@ RECIPES = {
         source={"car": ("C1", "C2", "D1"), "spd": ("7", "10"), "mic": ("1",)},
         target={"car": ("A1", "B2"), "spd": ("5", "9"), "mic": ("2",)},
         faults={
-            "broken shaft": (0.1, 0.9), "joint": (0.8, 6.0), "flat wheel": (0.2, 2.0),
-            "voltage up": (0.02, 0.15), "voltage down": (0.02, 0.15), "overcharge": (0.02, 0.2),
+            "broken shaft": (0.22, 0.9), "joint": (6.0, 24.0), "flat wheel": (0.95, 3.8),
+            "voltage up": (0.05, 0.2), "voltage down": (0.05, 0.2), "overcharge": (0.06, 0.25),
         },
         snr=(7, 4), shift=4, surroundings=("vent", "vent"), seconds=12.0,
     ),

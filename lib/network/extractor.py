@@ -12,24 +12,28 @@ from torch import nn
 from lib.network.torchvision_pair import timm
 
 DIMENSIONS = 512
-STRIDE = 32  # of the whole network, in mel bands and in frames
 
 
-def map_size(mels: int, frames: int) -> tuple[int, int]:
-    """Height and width of the map for an input of that size.
+def map_size(mels: int, frames: int, stride: int = 32) -> tuple[int, int]:
+    """Height and width of the map for an input of that size; `stride` is the network's, in bands and in frames.
 
     >>> map_size(224, 313)
     (7, 10)
     """
-    return -(-mels // STRIDE), -(-frames // STRIDE)
+    return -(-mels // stride), -(-frames // stride)
 
 
 class Extractor(nn.Module):
-    """f_FE: (n, channels, mels, frames) → the map (n, 512, height, width)."""
+    """f_FE: (n, channels, mels, frames) → the map (n, 512, height, width).
 
-    def __init__(self, pretrained: bool = False, channels: int = 1):
+    A stride of 16 in place of 32 dilates the last stage, whose weights are the same, and makes the map twice as fine.
+    """
+
+    def __init__(self, pretrained: bool = False, channels: int = 1, stride: int = 32):
         super().__init__()
-        self.network = timm.create_model("resnet18", pretrained=pretrained, in_chans=channels, num_classes=0)
+        self.network = timm.create_model(
+            "resnet18", pretrained=pretrained, in_chans=channels, num_classes=0, output_stride=stride
+        )
 
     def forward(self, mel: torch.Tensor) -> torch.Tensor:
         return self.network.forward_features(mel)
@@ -69,6 +73,7 @@ class MachineModel(nn.Module):
         classes: K of g_att; 0 without it.
         second_task: "attribute" (Eq. 8) or "section" (Eq. 3), what the classes are.
         flow: `flow.Flow`, or None.
+        stride: of the extractor, 32 or 16.
     """
 
     def __init__(
@@ -78,9 +83,10 @@ class MachineModel(nn.Module):
         classes: int = 0,
         second_task: str = "attribute",
         flow: nn.Module | None = None,
+        stride: int = 32,
     ):
         super().__init__()
-        self.extractor = Extractor(pretrained)
+        self.extractor = Extractor(pretrained, stride=stride)
         self.machine_head = NormHead() if machine_head == "norm" else nn.Linear(DIMENSIONS, 1)
         self.class_head = nn.Linear(DIMENSIONS, classes) if classes else None
         self.second_task, self.flow = second_task, flow

@@ -36,8 +36,10 @@ def build_model(settings: Settings, system: System, labels: Labels, device: torc
         settings: `settings.Settings`. system: `systems.System`. labels: `attributes.Labels`.
     """
     flow = Flow(DIMENSIONS, settings.flow, system.per_parameter) if system.latent else None
-    task, head = settings.training.second_task, settings.extractor
-    model = MachineModel(head.pretrained, head.machine_head, len(labels.classes), task, flow)
+    task, network = settings.training.second_task, settings.extractor
+    model = MachineModel(
+        network.pretrained, network.machine_head, len(labels.classes), task, flow, network.output_stride
+    )
     return model.to(device, memory_format=torch.channels_last)
 
 
@@ -99,7 +101,8 @@ class Trainer:
         if training.begins_at:
             self.model.load_state_dict(load_trained(training.begins_at, self.device)[0].state_dict(), strict=False)
         self.weights = term_weights(training.row, training.settings)
-        size = map_size(training.settings.frontend.mels, self.mel.frames(self.batches.segment))
+        frames, stride = self.mel.frames(self.batches.segment), training.settings.extractor.output_stride
+        size = map_size(training.settings.frontend.mels, frames, stride)
         self.precision = pick_precision(self.training.precision, self.device, size)
         self.validation, self.trained = (
             _centre_cuts(rows, self.batches.segment, self.device)

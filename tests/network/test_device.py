@@ -39,11 +39,12 @@ def test_a_narrow_map_changes_nothing_on_a_gpu(monkeypatch):
     assert pick_precision("bf16", torch.device("cuda"), (1, 1)) == torch.bfloat16
 
 
+@pytest.mark.parametrize("stride", [32, 16])
 @pytest.mark.parametrize(("mels", "frames"), [(224, 313), (32, 16), (33, 32), (64, 48), (16, 129)])
-def test_map_size_is_the_networks(mels, frames):
+def test_map_size_is_the_networks(mels, frames, stride):
     with torch.no_grad():
-        found = Extractor().eval()(torch.rand(1, 1, mels, frames)).shape[2:]
-    assert tuple(found) == map_size(mels, frames)
+        found = Extractor(stride=stride).eval()(torch.rand(1, 1, mels, frames)).shape[2:]
+    assert tuple(found) == map_size(mels, frames, stride)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="of glibc")

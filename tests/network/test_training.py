@@ -268,6 +268,14 @@ def test_joint_training_lowers_every_term(machine, tmp_path):
     assert history["loss"].iloc[0] == pytest.approx(first["machine"] + 5 * first["attribute"] + 1e-7 * first["flow"])
 
 
+@pytest.mark.parametrize(("stride", "size"), [(32, (1, 1)), (16, (2, 1))])
+def test_a_map_is_as_fine_as_the_settings_say(machine, stride, size):
+    made = trainer(machine, system="OE-Flow", settings=changed(extractor={"output_stride": stride}))
+    with torch.no_grad():
+        found = made.model(torch.rand(2, 1, 32, 16)).feature_map
+    assert tuple(found.shape[2:]) == size
+
+
 @pytest.mark.parametrize("detached", [False, True])
 def test_the_flows_share_of_the_gradient_is_a_plain_loop(machine, detached):
     """A detached flow has none, and still learns."""
