@@ -78,8 +78,8 @@ def test_players_are_small_for_any_clip_and_rate():
     rate, rows = 192_000, [("train", "source", "normal"), ("test", "source", "anomaly")]
     own = pd.DataFrame(rows, columns=["split", "domain", "label"]).assign(usable=True, seconds=1800.0)
     bank = SimpleNamespace(sample_rate=rate, sound=lambda row: np.broadcast_to(np.int16(1), 1800 * rate))
-    plots = SimpleNamespace(spectrogram_pair=lambda sounds, *_: drawn.extend(sounds))
-    names = {"own": own, "bank": bank, "plots": plots, "Audio": Audio, "display": shown.append, "figures": {}}
+    audit = SimpleNamespace(spectrogram_pair=lambda sounds, *_: drawn.extend(sounds))
+    names = {"own": own, "bank": bank, "plots_audit": audit, "Audio": Audio, "display": shown.append, "figures": {}}
     names["FULL_SCALE"] = 32768
     for cell in code_cells(NOTEBOOKS / "01_data_audit.ipynb"):
         if "sounds" in cell.source:

@@ -34,7 +34,7 @@ class ClipMap:
         """
         columns = self.values.shape[1]
         width = min(max(1, round(seconds / self.seconds * columns)), columns)
-        total = np.concatenate([[0.0], np.cumsum(self.values.mean(axis=0))])
+        total = np.concatenate([[0.0], np.cumsum(np.nan_to_num(self.values).mean(axis=0))])
         sums = total[width:] - total[:-width]
         equal = np.flatnonzero(sums >= sums.max() - ROUNDING * abs(total[-1]))
         begin = max(0.0, min(float(equal[len(equal) // 2]) / columns * self.seconds, self.seconds - seconds))

@@ -99,7 +99,7 @@ class Trainer:
         self.samples, self.mel, self.device = training.samples, training.mel, training.device
         self.model = build_model(training.settings, training.row, training.labels, self.device)
         if training.begins_at:
-            self.model.load_state_dict(load_trained(training.begins_at, self.device)[0].state_dict(), strict=False)
+            begin_at(self.model, training.begins_at, training.labels, self.device)
         self.weights = term_weights(training.row, training.settings)
         frames, stride = self.mel.frames(self.batches.segment), training.settings.extractor.output_stride
         size = map_size(training.settings.frontend.mels, frames, stride)
@@ -247,6 +247,18 @@ def _epoch_line(row, epochs):
     losses = "  ".join(f"{name} {value:.4g}" for name, value in row.items() if name not in known)
     rates = f"lr {row['learning_rate']:.1e}  {row['clips_per_second']:.0f} clips/s"
     return f"epoch {row['epoch']:3d}/{epochs}  {losses}  {rates}"
+
+
+def begin_at(model: MachineModel, folder: Path, labels: Labels, device: torch.device) -> None:
+    """Take over a trained model's weights: its extractor, g_machine, and g_att where it tells the same classes apart.
+
+    Args:
+        model: changed in place. folder: of the trained model. labels: of `model`.
+    """
+    first, facts = load_trained(folder, device)
+    if tuple(facts["labels"]["classes"]) != labels.classes:
+        first.class_head = None
+    model.load_state_dict(first.state_dict(), strict=False)
 
 
 def load_trained(folder: Path, device: torch.device) -> tuple[MachineModel, dict]:

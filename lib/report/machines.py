@@ -119,7 +119,7 @@ def _heard(files, ranked, chosen: Sequence[int], places, folder, notes) -> dict[
     if found and (mapping := sounds.mapped_by(listener)) is not listener:
         notes.append(
             f"{ranked.row}'s own map takes seconds a clip; "
-            + (f"the maps are {mapping.row}'s." if mapping else "without one, the cuts are around the loudest moment.")
+            + (f"the maps are {mapping.row}'s." if mapping else "without one, the cuts are the loudest stretches.")
         )
     return dict(zip(found, sounds.write(list(found.values()), folder), strict=True)) if found else {}
 

@@ -1,4 +1,4 @@
-"""What is seen and heard of a clip: its spectrogram, the map of where it is strange, a cut around the strangest moment.
+"""What is seen and heard of a clip: its spectrogram, the map of where it is strange, a cut of the strangest stretch.
 
 Pictures are grey and without axes, a few kilobytes each; the page's style gives them their colours, in light and in
 dark, and names the axes. All of a machine share one scale of levels, one of the map and one gain, so that they compare.
@@ -52,7 +52,7 @@ class Sound:
 
         Args:
             listener: with the row whose map is wanted. Where that would take seconds a clip, Spectrum's stands in, and
-                where there is none either, there is no map and the cut is around the loudest moment.
+                where there is none either, there is no map and the cut is the loudest stretch.
             path: of the file. seconds: of the cut.
 
         Raises:
@@ -64,7 +64,7 @@ class Sound:
         row = next(heard.clips.itertuples())
         spectrogram, mapping = listener.spectrogram(heard), mapped_by(listener)
         found = mapping.map_heard(heard) if mapping else None
-        begin, end = strangest(found or spectrogram, seconds)
+        begin, end = (found or spectrogram).strangest(seconds)
         rate, reasons = heard.sample_rate, listener.reasons(heard)
         samples = heard.sound(row)[round(begin * rate) : round(end * rate)]
         return cls(spectrogram, found, reasons[0].words if reasons else "", begin, end, samples, rate)
@@ -75,15 +75,6 @@ def mapped_by(listener: Listener) -> Listener | None:
     if listener.quick_map:
         return listener
     return listener.using(SPECTRUM) if SPECTRUM in listener.rows else None
-
-
-def strangest(found: ClipMap, seconds: float) -> tuple[float, float]:
-    """Begin and end of a cut [s] that holds the moment at which a map is largest on average over the bands."""
-    columns = np.nan_to_num(found.values).mean(axis=0)
-    middle = (int(columns.argmax()) + 0.5) * found.seconds / len(columns)
-    length = min(seconds, found.seconds)
-    begin = min(max(middle - length / 2, 0.0), found.seconds - length)
-    return begin, begin + length
 
 
 def write(sounds: Sequence[Sound], folder: Path) -> list[dict]:

@@ -25,6 +25,22 @@ def test_a_stretch_stays_inside_its_clip(seconds, asked, expected):
     assert 0 <= nowhere[0] < nowhere[1] <= seconds
 
 
+@pytest.mark.parametrize("column", [0, 3, 57, 98, 99])
+@pytest.mark.parametrize("seconds", [0.5, 3.0, 20.0])
+def test_a_stretch_holds_what_stands_out_and_lies_in_the_clip(column, seconds):
+    values = np.random.default_rng(0).random((8, 100))
+    values[:, column] += 9
+    begin, end = ClipMap(values, 10.0, HZ, "dB").strangest(seconds)
+    assert begin <= (column + 0.5) / 10 <= end and begin >= 0 and end <= 10
+    assert end - begin == pytest.approx(min(seconds, 10))
+
+
+@pytest.mark.parametrize("values", [np.full((4, 9), np.nan), np.ones((1, 1))])
+def test_a_map_where_nothing_stands_out_still_has_a_stretch(values):
+    begin, end = ClipMap(values, 10.0, HZ, "dB").strangest(3.0)
+    assert 0 <= begin < end <= 10
+
+
 def test_a_short_event_in_hours_is_drawn():
     values = np.zeros((4, 225_001))
     values[2, 112_600] = 5.0

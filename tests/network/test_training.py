@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from lib.network.embedder import Embedder
 from lib.network.frontend import spectrograms
 from lib.network.losses import TERMS, flow_share, total_loss
 from lib.network.system_training import SystemTraining
-from lib.network.training import Trainer
+from lib.network.training import Trainer, begin_at, build_model
 from lib.settings import Training
+from lib.systems import SYSTEMS
 
 
 def trainer(machine, **which):
@@ -252,11 +254,27 @@ def test_a_warm_start_begins_at_the_weights_without_the_flow_and_a_cold_one_anew
     first.save()
     known = first.model.state_dict()
     for settings, same in ((warm, True), (changed(), False)):
-        joint = trainer(machine, system="SerialOE-DFlow", parameter="m-n", settings=settings)
+        joint = trainer(machine, system="SerialOE-Flow", settings=settings)
         state = joint.model.state_dict()
         assert set(known) < set(state) and all(name.startswith("flow.") for name in set(state) - set(known))
         assert all(torch.equal(state[name], values) for name, values in known.items()) == same
     assert trainer(machine, settings=warm).given.begins_at is None  # OE itself
+
+
+@pytest.mark.parametrize("others", [("X", "Y"), ("W", "X", "Y")])
+def test_a_warm_start_keeps_a_new_head_where_other_classes_are_told_apart(machine, others):
+    first = trainer(machine, system="Serial-OE")
+    first.save()
+    given = first.given
+    assert given.labels.classes not in (others, ())
+    labels = replace(given.labels, classes=others)
+    model = build_model(given.settings, SYSTEMS["SerialOE-DFlow"], labels, given.device)
+    own = model.class_head.weight.clone()
+    begin_at(model, given.folder, labels, given.device)
+    assert torch.equal(model.class_head.weight, own)
+    assert torch.equal(model.machine_head.weight, first.model.machine_head.weight)
+    known, found = first.model.extractor.state_dict(), model.extractor.state_dict()
+    assert all(torch.equal(found[name], values) for name, values in known.items())
 
 
 def test_joint_training_lowers_every_term(machine, tmp_path):

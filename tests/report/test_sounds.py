@@ -1,4 +1,4 @@
-"""A cut holds the strangest moment, pictures and cuts are small, and all of a machine share their scales."""
+"""Pictures and cuts are small, and all of a machine share their scales."""
 
 import numpy as np
 import pytest
@@ -7,29 +7,13 @@ from PIL import Image
 
 from lib.listening.maps import ClipMap
 from lib.report import sounds
-from lib.report.sounds import Sound, mapped_by, strangest, time_ticks, write
+from lib.report.sounds import Sound, mapped_by, time_ticks, write
 
 HERTZ = (50.0, 7800.0)
 
 
 def map_of(values, seconds=10.0, kind="beyond every healthy clip [dB]"):
     return ClipMap(np.asarray(values, float), seconds, HERTZ, kind)
-
-
-@pytest.mark.parametrize("column", [0, 3, 57, 98, 99])
-@pytest.mark.parametrize("seconds", [0.5, 3.0, 20.0])
-def test_a_cut_holds_the_strangest_moment_and_lies_in_the_clip(column, seconds):
-    values = np.random.default_rng(0).random((8, 100))
-    values[:, column] += 1
-    begin, end = strangest(map_of(values), seconds)
-    assert begin <= (column + 0.5) / 10 <= end and begin >= 0 and end <= 10
-    assert end - begin == pytest.approx(min(seconds, 10))
-
-
-@pytest.mark.parametrize("values", [np.zeros((4, 9)), np.full((4, 9), np.nan), np.ones((1, 1))])
-def test_a_map_without_a_strangest_moment_still_gives_a_cut(values):
-    begin, end = strangest(map_of(values), 3.0)
-    assert 0 <= begin < end <= 10
 
 
 def sound(level=1000, most=5.0, found=True, columns=300):
