@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from lib import homes, paths
+from lib import clock, homes, paths
 from lib.console import Console
 from lib.locks import RunLock
 from lib.progress import cores
@@ -34,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         128 + the signal that ended it.
     """
     given, console = _arguments(arguments), Console()
+    clock.CLOCK.restart()
     homes.settle()
     before = _take_signals()
     try:
@@ -72,6 +73,7 @@ def _arguments(arguments):
     parser.add_argument("--seeds", default="0", help="such as '0 1 2 3'")
     parser.add_argument("--run", default="", help="name under outputs, or a path; none: the preset's name")
     parser.add_argument("--cores", type=_positive, default=cores(), help="jobs at a time; none: all cores")
+    parser.add_argument("--clock", action="store_true", help="say afterwards where the seconds went")
     parser.add_argument("--dry-run", action="store_true", help="say what would run, and run nothing")
     return parser.parse_args(arguments)
 
@@ -119,6 +121,8 @@ def _batch(given, settings, seeds, run, token, console):
         summary.write_failures(run, console)  # the report tells them
         planned.go_on(console)
     for line in summary.last_lines(planned, console, time.monotonic() - begin):
+        console.say(line)
+    for line in summary.clock_lines(planned, clock.CLOCK) if given.clock else ():
         console.say(line)
     return 1 if status else 0
 

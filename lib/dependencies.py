@@ -15,6 +15,7 @@ from lib.paths import NOTEBOOKS, PROJECT, readable
 from lib.settings import Joint, Settings
 
 LIBRARY = PROJECT / "lib"
+APART = {"lib.clock"}  # only measures: no result follows from it
 UNREAD = {"demo"}  # settings that change no result: the data's fingerprint holds what the demo data is
 FLOW_GROUPS = {"flow", "joint"}  # of settings that only a system with a flow reads
 METHODS = {  # what a property or method of `Settings` reads for its caller
@@ -35,7 +36,8 @@ class Source(NamedTuple):
 
 
 def sources(notebook: str) -> list[Path]:
-    """The notebook and every file of `lib` that it imports, directly or not, with the data that lies beside them.
+    """The notebook and every file of `lib` that it imports, directly or not, with the data that lies beside them;
+    without those that are `APART`.
 
     Args:
         notebook: its name in notebooks/, without suffix.
@@ -149,7 +151,7 @@ def _imports(nodes):
 
 def _files(names):
     """Files of lib behind dotted names, which may also name what a module holds."""
-    bases = [LIBRARY.joinpath(*name.split(".")[1:]) for name in names]
+    bases = [LIBRARY.joinpath(*name.split(".")[1:]) for name in names - APART]
     files = {file for base in bases for file in (base.with_suffix(".py"), base / "__init__.py")}
     return {file for file in files if file.is_file()}
 

@@ -14,7 +14,7 @@ import time
 import traceback
 from collections.abc import MutableMapping
 
-from lib import locks, paths
+from lib import clock, locks, paths, step_clock
 from lib.settings import load_settings
 from lib.systems import ALL, BASELINE
 
@@ -44,10 +44,11 @@ def main(arguments: list[str] | None = None) -> int:
     executed = run.notebook(notebook, given.get("machine"), trained)
     which = {"notebook": notebook, "machine": given.get("machine", ""), "trained": trained}
     report(run, **which, state="started")
-    begin = time.perf_counter()
+    begin, kept = time.perf_counter(), run.clock(notebook, given.get("machine"), trained)
     try:
         set_threads(load_settings(given["preset"]).threads)
-        status, message = _execute(notebook, executed, pairs)
+        with step_clock.of_step(kept, os.environ.get(locks.TOKEN, "")):
+            status, message = _execute(notebook, executed, pairs)
     except KeyboardInterrupt:
         locks.end_children()
         return 130
@@ -65,7 +66,8 @@ def _execute(notebook, executed, pairs):
         from lib.report import report as pages
 
         given = dict(pair.partition("=")[::2] for pair in pairs)
-        pages.write(paths.run_folder(given["run_dir"], given["preset"]))
+        with clock.CLOCK.during(clock.OTHER):
+            pages.write(paths.run_folder(given["run_dir"], given["preset"]))
         return 0, ""
     from lib import run as runner  # papermill takes a second, in which a killed run's job should not live on
 

@@ -28,6 +28,7 @@ PATIENCE = 300  # seconds until a kernel that lives must answer: libraries on a 
 COMMAND = [sys.executable, "-m", "lib.warm", "ipykernel_launcher", "-f", "{connection_file}"]
 ARGUMENTS = [
     "--IPKernelApp.log_level=50",  # a kernel warns of its own loopback ports at every start
+    "--IPKernelApp.extra_extensions=lib.step_clock",  # counts where the seconds of a run's step go
     "--InlineBackend.print_figure_kwargs={'bbox_inches': None}",  # figures fit: to crop them is to draw them twice
 ]
 

@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from lib import clock
+
 PROJECT = Path(__file__).resolve().parents[1]
 PRESETS = PROJECT / "workflow" / "presets"
 NOTEBOOKS = PROJECT / "notebooks"
@@ -61,6 +63,23 @@ class Run:
         parts = [machine] if machine else []
         stem = "-".join([name, *map(str, trained)]) if trained else name
         return self.root.joinpath("notebooks", *parts, f"{stem}.ipynb")
+
+    def clock(self, name: str, machine: str | None = None, trained: Sequence | None = None) -> Path:
+        """Where the seconds of an executed notebook went, beside it; arguments as `notebook`."""
+        return self.notebook(name, machine, trained).with_suffix(".clock.json")
+
+    def executed(self) -> list[Path]:
+        """Every executed notebook."""
+        return sorted((self.root / "notebooks").rglob("*.ipynb"))
+
+    def clocks(self) -> list[Path]:
+        """The clock of every step that kept one."""
+        return sorted((self.root / "notebooks").rglob("*.clock.json"))
+
+    def step(self, path: Path) -> str:
+        """The name of a step, of its executed notebook or its clock: `fan/03_oe_training-OE-all-seed0`."""
+        name = path.relative_to(self.root / "notebooks").as_posix()
+        return name.removesuffix(".ipynb").removesuffix(".clock.json")
 
     def submission(self, team: str, system: str, kind: str, machine: str, section: str) -> Path:
         """A challenge file; `kind` is of `submission.KINDS`, the folder the system's name in safe letters."""
@@ -228,6 +247,7 @@ def write_failure(path: Path, error: Exception) -> OSError | None:
     return failure
 
 
+@clock.counts("writing")
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Write `text` to `path`, whole or not at all."""
     with whole_file(path) as temporary:

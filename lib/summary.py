@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lib import paths
+from lib.clock import START_UP, Clock
 from lib.console import Console, shown
 from lib.graph import Graph
 from lib.progress import duration
 from lib.recordings import audit
 from lib.recordings.plan import told
+from lib.results import clock_table
 
 
 def first_lines(graph: Graph) -> Iterator[str]:
@@ -64,6 +66,13 @@ def last_lines(graph: Graph, console: Console, seconds: float) -> Iterator[str]:
         refused = run.refusals.read_text(encoding="utf-8").strip().splitlines()
         yield f"refused    {len(refused)} submission files, first {refused[0]}; {shown(run.refusals)}"
     yield f"log        {shown(run.log)}"
+
+
+def clock_lines(graph: Graph, own: Clock) -> Iterator[str]:
+    """Where the seconds of the run went; `own` is the clock of this process, restarted when the call began."""
+    kinds = {kind: seconds for kind, seconds in own.spent().items() if kind != START_UP}  # in which it waits for steps
+    call = clock_table.Call(graph.token, graph.cores, own.elapsed(), kinds)
+    return clock_table.printed(clock_table.ClockTable.of(graph.run), call)
 
 
 def last_line(log: Path) -> str:

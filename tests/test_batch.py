@@ -226,8 +226,10 @@ def test_odd_names_reach_the_notebooks_as_they_are(tmp_path, faked):
 def test_one_machine_alone_gives_the_baseline_and_says_why_the_rest_is_left_out(root, preset, tmp_path, faked):
     (root / "eval_data").rename(tmp_path / "away")
     arguments = ("--data", root, "--preset", preset, "--run", tmp_path / "run", "--cores", 8)
-    status, printed = faked(*arguments)
+    status, printed = faked(*arguments, "--clock")
     assert status == 0, printed
+    assert re.search(r"^clock      4 steps, \d+ s on 8 cores: [\d.]+ s computed, ", printed, re.MULTILINE)
+    assert re.search(r"^02_autoencoder_baseline +1 ", printed, re.MULTILINE) and "\noutside the steps " in printed
     assert printed.count("fan without OE: it is the only machine with training clips") == 2  # at the start, at the end
     held = json.loads((tmp_path / "run" / "tables" / "evaluation.csv").read_text())["held"]
     assert held == ["fan/Baseline/all/seed0/scores.parquet"]

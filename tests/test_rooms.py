@@ -9,7 +9,10 @@ import lib
 from lib.paths import PROJECT
 
 LIBRARY = PROJECT / "lib"
-BOTTOM, TOP = {"paths", "systems", "presets", "settings", "progress", "dependencies"}, {"run", "kernels", "batch"}
+BOTTOM, TOP = (
+    {"paths", "systems", "presets", "settings", "progress", "dependencies", "clock", "step_clock"},
+    {"run", "kernels", "batch"},
+)
 ROOMS = ("recordings", "demo", "network", "detection", "listening", "results", "report")
 MODULES = sorted(path for path in LIBRARY.rglob("*.py") if path.name != "__init__.py")
 

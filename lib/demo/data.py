@@ -17,6 +17,7 @@ import numpy as np
 import soundfile
 from scipy import fft
 
+from lib import clock
 from lib.demo.machines import MACHINES, Fault
 from lib.demo.recipes import check, combinations, recipe_of
 from lib.demo.sounds import SAMPLE_RATE, factory, recording_path
@@ -31,6 +32,7 @@ RAW = "dev_data/raw"
 WHOLE, PARTIAL, LOCK = "synthetic.json", ".synthetic.json", ".synthetic.lock"  # files in the root
 
 
+@clock.counts("bank")
 def make_demo_data(
     root: str | Path, demo: Demo, workers: int | None = None, lengths: dict[str, float] | None = None
 ) -> Path:

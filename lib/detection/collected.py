@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from lib import clock
 from lib.detection import score_files
 from lib.paths import Run
 from lib.recordings.clips import ClipBank
@@ -73,6 +74,7 @@ class Collected:
         return lines
 
 
+@clock.counts("scoring")
 def collect(run: Run, plan: Plan, settings: Settings, bank: ClipBank) -> Collected:
     """Read the score files of a plan, and say which do not count and why.
 

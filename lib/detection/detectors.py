@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lib import clock
 from lib.detection.inliers import GMM, KNN
 from lib.detection.nearest import Cosine, Nearest
 from lib.detection.scoring import AGGREGATORS, clip_scores, folds_of, reference_part, standardize
@@ -101,6 +102,7 @@ class Scored:
     calibration: str
 
 
+@clock.counts("fitting")
 def score_machine(embeddings: Embeddings, families: Sequence[str], inliers: Inliers, seed: int) -> Scored:
     """Fit the detectors, score calibration and test clips, standardise each detector by its calibration scores.
 
@@ -157,6 +159,7 @@ def _cross_scores(fitted, families, inliers, seed):
     return pd.concat(tables, ignore_index=True), folds
 
 
+@clock.counts("writing")
 def save_detectors(folder: Path, scored: Scored, facts: dict) -> None:
     """Write `detectors.npz` (arrays) and `detectors.json` (calibration and `facts`)."""
     arrays = {

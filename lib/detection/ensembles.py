@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from lib import clock
 from lib.detection.metrics import RULES, interval, machine_scores, overall
 from lib.detection.nearest import EXTENDED
 from lib.recordings.dcase import paper_order
@@ -21,6 +22,7 @@ PROTOCOLS = ("all", "top20", EXTENDED)
 CLIP = ["machine", "system", "seed", "part", "clip", "domain", "label"]
 
 
+@clock.counts("scoring")
 def detector_scores(scores: pd.DataFrame, weighted_machines: Sequence[str], extended: bool = False) -> pd.DataFrame:
     """Standardised scores with each machine's own aggregator, averaged over attribute parameters.
 
@@ -81,6 +83,7 @@ def complete_mean(table: pd.DataFrame, member: str, group: list[str], silent: bo
     return clips.loc[whole, [*keys, "score"]].reset_index(drop=True)
 
 
+@clock.counts("scoring")
 def evaluate_detectors(scores: pd.DataFrame, evaluation: Evaluation) -> pd.DataFrame:
     """Paper-rule scores of every detector of one trained system, in percent.
 
@@ -98,6 +101,7 @@ def evaluate_detectors(scores: pd.DataFrame, evaluation: Evaluation) -> pd.DataF
     return pd.DataFrame(rows, columns=["detector", "fit_set", "score", "value"])
 
 
+@clock.counts("scoring")
 def system_rows(
     detectors: pd.DataFrame,
     ranking: pd.DataFrame | None = None,
@@ -129,6 +133,7 @@ def system_rows(
     return _restandardize(pd.concat(tables, ignore_index=True), reference)
 
 
+@clock.counts("scoring")
 def add_submitted(rows: pd.DataFrame, systems: Sequence[str], reference: str = "calibration") -> pd.DataFrame:
     """The rows of the systems and behind them the ensembles: the mean of their rows, standardised again.
 
@@ -170,6 +175,7 @@ def _restandardize(rows, reference):
     return rows.assign(score=(rows["score"] - rows["mean"]) / deviation).drop(columns=["mean", "deviation"])
 
 
+@clock.counts("scoring")
 def evaluate(rows: pd.DataFrame, max_fpr: float = 0.1, resamples: int = 0, seed: int = 0) -> pd.DataFrame:
     """Every score of every row.
 

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import hmean
 
+from lib import clock
+
 DOMAINS = ("source", "target")
 RULES = ("paper", "official")
 SCORES = ("auc_source", "auc_target", "pauc")
@@ -80,6 +82,7 @@ def one_domain(domain: ArrayLike) -> np.ndarray:
     return domain if np.any(domain != "") else np.full(domain.shape, "source")
 
 
+@clock.counts("scoring")
 def machine_scores(
     scores: ArrayLike, domain: ArrayLike, label: ArrayLike, max_fpr: float = 0.1, resamples: int = 0, seed: int = 0
 ) -> dict[str, dict[str, np.ndarray]]:

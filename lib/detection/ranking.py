@@ -2,12 +2,14 @@
 
 import pandas as pd
 
+from lib import clock
 from lib.detection.metrics import SCORES, harmonic_mean, machine_scores
 from lib.systems import ROWS
 
 TOP = 20
 
 
+@clock.counts("scoring")
 def rank_detectors(detectors: pd.DataFrame, max_fpr: float = 0.1) -> pd.DataFrame:
     """Overall score of each detector of each system under the paper rule, best first, and which are in `top20`.
 

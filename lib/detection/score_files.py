@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
 
-from lib import dependencies
+from lib import clock, dependencies
 from lib.paths import readable, whole_file
 from lib.recordings.clips import ClipBank
 from lib.settings import Settings
@@ -29,6 +29,7 @@ NOTEBOOKS = {  # of what Table 1 does not hold, the one that writes its scores f
 }
 
 
+@clock.counts("writing")
 def write_scores(scores: pd.DataFrame, path: Path, provenance: dict) -> None:
     """Write a parquet file of `scores`, with the JSON-able `provenance` in its metadata."""
     table = pa.Table.from_pandas(scores, preserve_index=False)

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import gamma
 
+from lib import clock
 from lib.network.embeddings import Embeddings
 from lib.settings import Inliers
 from lib.systems import BASELINES
@@ -62,6 +63,7 @@ def folds_of(clips: pd.DataFrame, count: int) -> pd.Series:
     return checksums.groupby(clips["domain"]).rank(method="first").astype(int) % count
 
 
+@clock.counts("scoring")
 def flow_scores(embeddings: Embeddings, inliers: Inliers) -> pd.DataFrame:
     """Clip scores of a flow (Sec. 3): its map's mean over frequency, (weighted) mean over time and segments.
 
@@ -102,6 +104,7 @@ def flow_clip_scores(embeddings: Embeddings) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
+@clock.counts("scoring")
 def baseline_scores(scores: dict[str, np.ndarray], clips: pd.DataFrame, inliers: Inliers) -> pd.DataFrame:
     """Clip scores of the autoencoder's modes, standardised: the baselines' rows.
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lib import clock
 from lib.detection.density import euclidean, whitened_score
 from lib.detection.scoring import folds_of, reference_part, standardize
 from lib.detection.whitening import Whitening
@@ -62,6 +63,7 @@ class References:
         added = apart * (apart @ matrix @ matrix.T)
         return added / np.maximum(added.sum(axis=1, keepdims=True), np.finfo(float).tiny)
 
+    @clock.counts("writing")
     def save(self, folder: Path, facts: dict) -> None:
         """Write `references.npz` and, last, `model.json` of the JSON-able `facts`."""
         clips = {f"clip {name}": np.array(values.tolist()) for name, values in self.clips.items()}
@@ -81,6 +83,7 @@ class References:
         return cls(arrays, clips, neighbours), facts
 
 
+@clock.counts("fitting")
 def spectrum_scores(
     views: dict[str, np.ndarray], clips: pd.DataFrame, neighbours: int, inliers: Inliers
 ) -> pd.DataFrame:

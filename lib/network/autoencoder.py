@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from lib import clock
 from lib.network.device import versions
 from lib.paths import readable, whole_file, write_text
 from lib.progress import progress
@@ -57,6 +58,7 @@ class Frames:
         return [slice(end - count, end - self.stacked + 1) for end, count in zip(ends, self.counts, strict=True)]
 
 
+@clock.counts("embedding")
 def log_mel_frames(samples: torch.Tensor, rows: pd.DataFrame, autoencoder: Autoencoder, sample_rate: int) -> Frames:
     """Log-mel frames 10·log10(max(mel power, eps)) as librosa's `melspectrogram` makes them (centred, Slaney mel).
 
@@ -150,6 +152,7 @@ class Optimization:
         torch.cat(norm_gradients, out=self.norm_gradients)
 
 
+@clock.counts("training")
 def train(network: nn.Sequential, frames: Frames, autoencoder: Autoencoder, seed: int) -> pd.DataFrame:
     """Train on the vectors of `frames`, a random share of them held out: watched, not selected on.
 
@@ -219,6 +222,7 @@ class Baseline:
     inverses: dict
 
     @classmethod
+    @clock.counts("fitting")
     def fit(cls, network: nn.Sequential, frames: Frames, domains: Iterable[str]) -> "Baseline":
         """Σ of each domain from the residuals of the training clips; `domains` is one of each clip of `frames`."""
         sums = {}
@@ -228,6 +232,7 @@ class Baseline:
             sums[domain] = count + len(residual), total + residual.sum(0), square + residual.t() @ residual
         return cls(network, {domain: _inverse(domain, *found) for domain, found in sorted(sums.items())})
 
+    @clock.counts("scoring")
     def scores(self, frames: Frames) -> dict[str, np.ndarray]:
         """(clips,) float64 scores of both modes.
 
@@ -244,6 +249,7 @@ class Baseline:
         distances = [((means @ inverse) * means).sum(1) for inverse in self.inverses.values()]
         return dict(zip(MODES, (np.array(errors), torch.stack(distances).amin(0).cpu().numpy()), strict=True))
 
+    @clock.counts("writing")
     def save(self, folder: Path, history: pd.DataFrame, facts: dict) -> None:
         """Write `model.safetensors`, `history.csv` and `model.json`: `facts` with `settings`; the versions join."""
         state = self.network.state_dict() | {f"inverse.{domain}": value for domain, value in self.inverses.items()}

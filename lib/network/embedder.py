@@ -5,6 +5,7 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 
+from lib import clock
 from lib.network.embeddings import CLIP_FIELDS, Embeddings
 from lib.network.experiment import Experiment
 from lib.network.extractor import MachineModel
@@ -36,6 +37,7 @@ class Embedder:
         self.samples, self.mel = training.samples, training.mel
         self.sections = highpass(*self.settings.evaluation.highpass, self.settings.data.sample_rate)
 
+    @clock.counts("embedding")
     def clips(self, rows: pd.DataFrame, parts: ArrayLike) -> Embeddings:
         """Embed whole clips.
 
@@ -55,6 +57,7 @@ class Embedder:
         columns = np.concatenate(columns) if columns else None
         return Embeddings(vectors, clip, np.concatenate(weights), _clip_table(rows, parts), maps, columns)
 
+    @clock.counts("embedding")
     def pseudo_target(self, source: pd.DataFrame, target: pd.DataFrame, rng: np.random.Generator) -> Embeddings:
         """Sec. 3.1: each source clip mixed as audio with a random target clip, λ ~ Beta(α, α).
 
@@ -74,6 +77,7 @@ class Embedder:
         equal = np.concatenate([np.full(len(s), 1 / len(s)) for s in starts])
         return Embeddings(vectors, clip, equal, _clip_table(source, "pseudo_target", stems))
 
+    @clock.counts("embedding")
     @torch.no_grad()
     def latents(self, rows: pd.DataFrame) -> np.ndarray:
         """f_Flow's latent of the middle segment of each clip, (rows, 512, height, width) float32."""

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from lib import clock
 from lib.paths import readable, whole_file
 
 ARRAYS = ("vectors", "clip", "weight", "maps", "columns")
@@ -50,6 +51,7 @@ class Embeddings:
         """The clips of these parts."""
         return self.take(self.clips["part"].isin(parts))
 
+    @clock.counts("writing")
     def save(self, path: Path, provenance: dict) -> None:
         """Write one npz without objects, with the JSON-able `provenance`."""
         arrays = {field: self.clips[field].to_numpy(str) for field in CLIP_FIELDS}

@@ -13,6 +13,7 @@ from scipy.signal import butter, buttord, sosfiltfilt
 from torch import nn
 from torch.nn.functional import pad
 
+from lib import clock
 from lib.network.mel import QUIETEST, mel_bands
 from lib.recordings.decoding import FULL_SCALE
 from lib.recordings.machine import SILENCE
@@ -132,6 +133,7 @@ def spectrograms(
     return torch.cat(parts).contiguous(memory_format=torch.channels_last)
 
 
+@clock.counts("embedding")
 @torch.no_grad()
 def usual_spectrum(samples: torch.Tensor, rows: pd.DataFrame, mel: nn.Module, segment: int, clips: int = 64) -> list:
     """Mean spectrogram over time of the middles of healthy clips, a list of `mels` numbers a channel.

@@ -18,6 +18,7 @@ from safetensors.torch import load_model, save_model
 from torch import nn
 from torch.nn.functional import linear, normalize
 
+from lib import clock
 from lib.network import checkpoint
 from lib.network.batch import Batch
 from lib.network.device import pick_precision, prepare, versions
@@ -186,6 +187,7 @@ class SharedBatches:
 class SharedTrainer:
     """Trains the shared extractor, one optimizer step after the other; the last is the model."""
 
+    @clock.counts("training")
     def __init__(self, training: SharedTraining):
         self.given, self.shared, self.device = training, training.settings.shared, training.device
         self.segment, self.mel = training.settings.segment_samples, training.mel
@@ -226,6 +228,7 @@ class SharedTrainer:
         found = (self.scale * cosines.detach()).logsumexp(dim=2).argmax(dim=1)
         return loss.detach(), (found == targets.argmax(dim=1)).float().mean()
 
+    @clock.counts("training")
     def run(self) -> pd.DataFrame:
         """Train all steps, from the checkpoint of a stopped training on; returns the history, about twenty rows."""
         self._resume()
@@ -259,6 +262,7 @@ class SharedTrainer:
         self.history = json.loads(state["history"])
         print(f"resumed after step {self.history[-1]['step']} from {self.checkpoint}")
 
+    @clock.counts("writing")
     def save(self) -> None:
         """Write `model.safetensors`, `history.csv` and, last, `model.json`, which replace the checkpoint."""
         folder = self.given.folder

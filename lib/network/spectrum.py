@@ -15,6 +15,7 @@ import pandas as pd
 from scipy.fft import rfft
 from scipy.signal import correlate
 
+from lib import clock
 from lib.network.mel import QUIETEST, mel_bands
 from lib.progress import progress
 from lib.recordings.clips import ClipBank
@@ -162,6 +163,7 @@ def views(bank: ClipBank, rows: pd.DataFrame, spectrum: Spectrum) -> dict[str, n
     return described(bank, rows, spectrum)[0]
 
 
+@clock.counts("embedding")
 def described(
     bank: ClipBank, rows: pd.DataFrame, spectrum: Spectrum
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_model, save_model
 from torch.optim.swa_utils import update_bn
 
+from lib import clock
 from lib.network import checkpoint
 from lib.network.batch import Batch
 from lib.network.device import pick_precision, versions
@@ -94,6 +95,7 @@ class Trainer:
             the same code, settings, data, seed and torch.
     """
 
+    @clock.counts("training")
     def __init__(self, training: SystemTraining):
         self.given, self.training, self.batches = training, training.schedule, training.batches()
         self.samples, self.mel, self.device = training.samples, training.mel, training.device
@@ -123,6 +125,7 @@ class Trainer:
             f"{weight:g} · {names.get(name, f'L_{name}')}" for name, weight in self.weights.items()
         )
 
+    @clock.counts("training")
     def run(self, epochs: int | None = None) -> pd.DataFrame:
         """Train up to `epochs` (default: all), resuming a checkpoint of the same recipe; returns the history."""
         self._resume()
@@ -224,6 +227,7 @@ class Trainer:
         self.history = json.loads(state["history"])
         print(f"resumed after epoch {len(self.history)} from {self.checkpoint}")
 
+    @clock.counts("writing")
     def save(self) -> None:
         """Write `model.safetensors`, `model.json` and `history.csv`; the checkpoint, which they replace, goes."""
         folder, history = self.given.folder, pd.DataFrame(self.history)

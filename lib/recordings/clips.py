@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from lib import paths
+from lib import clock, paths
 from lib.paths import whole_file
 from lib.progress import cores
 from lib.recordings import dcase, levels
@@ -56,6 +56,7 @@ class ClipBank:
         self.samples = np.memmap(self.folder / "samples.i16", np.int16, "r") if size else np.empty(0, np.int16)
 
     @classmethod
+    @clock.counts("bank")
     def open(cls, run: paths.Run, data_root: str | Path, data: Data, workers: int | None = None) -> "ClipBank":
         """The bank of `data_root`, built or rebuilt when that is due; one process builds, others wait.
 

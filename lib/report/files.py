@@ -12,6 +12,7 @@ from pandas.errors import EmptyDataError
 
 from lib.paths import Run, readable
 from lib.recordings.dcase import paper_order
+from lib.results.clock_table import ClockTable
 from lib.results.page import Measured
 from lib.settings import Settings
 from lib.systems import ROWS
@@ -120,6 +121,11 @@ class RunFiles:
     def failures(self) -> list[str]:
         """A line for each notebook of the last call that failed."""
         return _lines(self.run.failures)
+
+    @cached_property
+    def clocks(self) -> ClockTable:
+        """Where the seconds of its steps went."""
+        return ClockTable.of(self.run)
 
     @cached_property
     def refusals(self) -> list[str]:

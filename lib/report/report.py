@@ -93,7 +93,7 @@ def _write(files, folder, options):
         rows = dict.fromkeys(row for machine in files.machines for row in files.rows(machine))
         raise ValueError(f"no row {options.row!r} in {files.run.tables}; it has {', '.join(rows)}")
     names = slugs(files.machines)
-    notebooks = sorted((files.run.root / "notebooks").rglob("*.ipynb")) if options.notebooks else []
+    notebooks = files.run.executed() if options.notebooks else []
     site = Site(files.name, folder, names, bool(notebooks))
     machines = []
     for machine, slug in names.items():

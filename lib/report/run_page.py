@@ -7,6 +7,7 @@ import pandas as pd
 from lib.network.device import versions
 from lib.report.files import RunFiles
 from lib.report.table_pages import Table
+from lib.results import clock_table
 from lib.settings import Settings
 
 MOST = 300  # problems that a page lists
@@ -14,14 +15,23 @@ MOST = 300  # problems that a page lists
 
 def context(files: RunFiles) -> dict:
     """What the template run.html shows."""
-    problems, made = files.problems, files.made_with
+    problems, made, clocks = files.problems, files.made_with, files.clocks
     return {
         "facts": files.facts, "data": made.get("data", {}), "versions": made.get("versions") or versions(),
         "settings": Table.of(settings_table(files.settings), "Settings"),
         "failures": files.failures, "refusals": files.refusals,
         "left_out": Table.of(files.left_out, "Left out"), "problems": Table.of(problems.head(MOST), "Problems"),
+        "clocks": clock_tables(clocks), "without_clock": clock_table.without_clock(clocks) if clocks.without else "",
         "problem_count": len(problems), "most": MOST,
     }  # fmt: skip
+
+
+def clock_tables(clocks: clock_table.ClockTable) -> list[Table]:
+    """Where the seconds went, of a run whose steps kept a clock: by kind of work, by notebook, the longest steps."""
+    if not clocks.steps:
+        return []
+    found = {"all steps": clock_table.of_kinds(clocks.by_kind())} | clock_table.of_steps(clocks)
+    return [Table.of(frame, caption) for caption, frame in found.items()]
 
 
 def settings_table(settings: Settings) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from lib import clock
 from lib.detection.ensembles import complete_mean, detector_scores, of_the_paper, parameter_means
 from lib.detection.metrics import interval, machine_scores, overall
 from lib.detection.scoring import AGGREGATORS
@@ -63,6 +64,7 @@ EFFECTS = (
 )
 
 
+@clock.counts("scoring")
 def evaluate(scores: pd.DataFrame, evaluation: Evaluation, seed: int = 0) -> pd.DataFrame:
     """Every effect that the scores hold both sides of.
 

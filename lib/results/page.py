@@ -121,7 +121,7 @@ class Measured:
     def seconds(self) -> dict[tuple[str, str], float]:
         """{(notebook's number, system or ""): seconds of all its executed copies}."""
         found = {}
-        for path in sorted((self.run.root / "notebooks").rglob("*.ipynb")):
+        for path in self.run.executed():
             notebook, _, which = path.stem.partition("-")
             with readable(path, "run its notebook again"):
                 took = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("papermill", {}).get("duration")

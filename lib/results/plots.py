@@ -15,6 +15,7 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 
+from lib import clock
 from lib.detection.metrics import machine_scores, one_domain
 from lib.paths import whole_file
 from lib.recordings.dcase import attribute_table
@@ -43,6 +44,7 @@ def laid_out(draws: Callable[..., Figure]) -> Callable[..., Figure]:
     seaborn scatters by numpy's global generator lie where they lay the last time, and that generator is left as it was.
     """
 
+    @clock.counts("figures")
     @functools.wraps(draws)
     def draw(*arguments, **named):
         state = np.random.get_state()
@@ -60,6 +62,7 @@ def laid_out(draws: Callable[..., Figure]) -> Callable[..., Figure]:
     return draw
 
 
+@clock.counts("figures")
 def save(figures: dict[str, Figure], folder: Path, prefix: str = "") -> None:
     """Write {name: Figure} as PDF and PNG into `folder`; a canvas draws once where `savefig` draws twice."""
     for name, figure in figures.items():

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lib import clock
 from lib.detection.metrics import decision_scores
 from lib.detection.scoring import decision_threshold
 from lib.paths import Run, whole_file, write_text
@@ -19,6 +20,7 @@ from lib.recordings.dcase import Dataset
 KINDS = ("anomaly_score", "decision_result")
 
 
+@clock.counts("scoring")
 def decisions(rows: pd.DataFrame, quantile: float) -> pd.DataFrame:
     """Threshold and decisions of each row and machine (protocol `all`), and their quality where labels are known.
 
@@ -41,6 +43,7 @@ def decisions(rows: pd.DataFrame, quantile: float) -> pd.DataFrame:
     return pd.DataFrame(found, columns=columns)
 
 
+@clock.counts("writing")
 def export(rows: pd.DataFrame, dataset: Dataset, run: Run, team: str, quantile: float) -> tuple[list[Path], list[str]]:
     """Write the files of every row and machine; a refused one stops no other. Files that an earlier call left go.
 

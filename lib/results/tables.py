@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lib import clock
 from lib.paths import write_text
 from lib.results.cells import TABLES, Marks, choose
 from lib.results.tables_text import MADE_OF, latex, markdown
@@ -132,6 +133,7 @@ def caption(
     return f"{CAPTIONS[number]} Detectors: {protocol}; {rule} rule.{marks.words()}"
 
 
+@clock.counts("scoring")
 def page(
     evaluation: pd.DataFrame,
     number: int,
@@ -145,6 +147,7 @@ def page(
     return f"**Table {number}.** {caption(evaluation, number, protocol, rule, left_out)}\n\n{markdown(table)}\n"
 
 
+@clock.counts("writing")
 def write_tables(
     evaluation: pd.DataFrame, folder: Path, beside_paper: bool, left_out: pd.DataFrame | None = None
 ) -> list[Path]:

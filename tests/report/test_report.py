@@ -56,7 +56,10 @@ def test_the_report_of_a_real_run_has_pictures_and_players_and_is_small(smoke):
 
 
 def test_names_are_text(finished):
-    folder = write(finished(machines=HOSTILE)).parent
+    run = finished(machines=HOSTILE)
+    clock = {"call": "<b>", "kinds": {"fitting": [12.34, 5.06], "other": [1, 15.2]}}
+    run.clock("08_spectrum_reference", HOSTILE[0]).write_text(json.dumps(clock))
+    folder = write(run).parent
     for page in folder.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
         scripts = [attributes for tag, attributes in Links(page).tags if tag == "script"]
@@ -68,6 +71,8 @@ def test_names_are_text(finished):
     )
     data = page.read_text(encoding="utf-8").partition('id="data">')[2].partition("</script>")[0]
     assert len(json.loads(data)["clips"]) == 16
+    where = text_of(folder, "run").partition("Where the time went")[2].partition("</section>")[0]
+    assert "&lt;script&gt;" in where and ">fitting</td>" in where and ">25 %</td>" in where and "no clock" not in where
 
 
 def test_a_machine_that_failed_is_said_and_the_others_are_there(finished):
@@ -99,6 +104,8 @@ def test_what_is_not_there_is_left_out(finished):
     assert "Figures" not in text_of(folder, "tables").partition("<h1>")[2].partition("</h1>")[2]
     assert not (folder / "notebooks.html").exists() and "notebooks.html" not in text_of(folder, "index")
     assert broken_links(folder) == []
+    where = text_of(folder, "run").partition("Where the time went")[2].partition("</section>")[0]
+    assert "1 executed notebooks have no clock: an older version ran them" in where and "<table" not in where
     assert "No picture and no sound: " in text_of(folder, "machines/fan"), "nothing is trained in a made-up run"
 
 
