@@ -46,7 +46,7 @@ def joined(job: Mapping[str, Seconds], kernel: Mapping[str, Seconds]) -> dict[st
     found = {}
     for kind in (kind for kind in KINDS if kind in job or kind in kernel):
         own, other = job.get(kind, Seconds(0, 0)), kernel.get(kind, Seconds(0, 0))
-        wall = max(own.wall - cells, 0) if kind == START_UP and job else own.wall + other.wall
+        wall = max(own.wall - cells, 0) if kind == START_UP else own.wall + other.wall
         found[kind] = Seconds(wall, own.cpu + other.cpu)
     return found
 
@@ -80,7 +80,6 @@ class Cells:
     def began(self, info) -> None:
         """Event `pre_run_cell`."""
         self._works = True
-        clock.CLOCK.close()
         clock.CLOCK.open(IMPORTS if _imports_alone(info.raw_cell) else OTHER)
 
     def executed(self) -> None:

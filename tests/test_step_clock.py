@@ -109,6 +109,7 @@ def test_a_job_adds_what_is_around_the_cells(kernel, hand, tmp_path):
         hand.move(2, 1)
         shell.run("x = 1", lambda: hand.move(6, 5))
         clock.CLOCK = job_clock
+        assert step_clock.read(path)["call"] == "7", "also when the job is killed now"
         raise ValueError("odd")
     assert step_clock.read(path)["call"] == "7" and step_clock.FILE not in os.environ
     assert kinds(path) == {"start-up": (3, 7 + 2), "figures": (0, 0), "other": (6, 5)}

@@ -30,7 +30,7 @@ def clock_tables(clocks: clock_table.ClockTable) -> list[Table]:
     """Where the seconds went, of a run whose steps kept a clock: by kind of work, by notebook, the longest steps."""
     if not clocks.steps:
         return []
-    found = {"all steps": clock_table.of_kinds(clocks.by_kind())} | clock_table.of_steps(clocks)
+    found = {clock_table.ALL: clock_table.of_kinds(clocks.by_kind())} | clock_table.of_steps(clocks)
     return [Table.of(frame, caption) for caption, frame in found.items()]
 
 

@@ -11,6 +11,8 @@ from lib.paths import Run
 
 COLUMNS = ["notebook", "step", "call", "kind", "wall", "cpu"]
 LONGEST = 10  # steps that are shown by themselves
+NAMED = 3  # kinds of a step or notebook
+ALL = "all steps; CPU seconds in each notebook"
 OUTSIDE, WAITING = "outside the steps", "waiting"
 
 
@@ -47,22 +49,33 @@ class ClockTable:
     def steps(self) -> int:
         return self.rows["step"].nunique()
 
-    @property
-    def cpu(self) -> float:
-        return float(self.rows["cpu"].sum())
-
     def by_kind(self) -> pd.DataFrame:
-        """`wall` and `cpu` by kind; what ran at the same time counts each."""
+        """`wall`, `cpu`, and the CPU seconds in each notebook, by its number; indexed by kind.
+
+        Steps that ran at the same time count each.
+        """
         sums = self.rows.groupby("kind")[["wall", "cpu"]].sum()
-        return sums.reindex([kind for kind in KINDS if kind in sums.index])
+        number = self.rows["notebook"].str.replace(r"^(\d\d)_.*", r"\1", regex=True)
+        return in_order(sums.join(self.rows.groupby(["kind", number])["cpu"].sum().unstack()))
 
     def by(self, name: str) -> pd.DataFrame:
-        """`steps`, `wall`, `cpu` and each kind's CPU seconds by "notebook" or "step", the longest first."""
-        rows = self.rows
-        whole = rows.groupby(name).agg(steps=("step", "nunique"), wall=("wall", "sum"), cpu=("cpu", "sum"))
-        kinds = rows.groupby([name, "kind"])["cpu"].sum().unstack(fill_value=0.0)
-        whole = whole.join(kinds[[kind for kind in KINDS if kind in kinds]])
-        return whole.sort_values(["wall", "cpu"], ascending=False, kind="stable")
+        """`steps`, `wall`, `cpu` and `mostly`, the kinds that take most; by "notebook" or "step", the longest first."""
+        sums = {"steps": ("step", "nunique"), "wall": ("wall", "sum"), "cpu": ("cpu", "sum")}
+        found = self.rows.groupby(name).agg(**sums)
+        kinds = self.rows.groupby([name, "kind"])["cpu"].sum().unstack(fill_value=0.0)
+        found["mostly"] = [_mostly(kinds.loc[each]) for each in found.index]
+        return found.sort_values(["wall", "cpu"], ascending=False, kind="stable")
+
+
+def in_order(sums: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `ClockTable.by_kind` in the order of `KINDS`."""
+    return sums.loc[[kind for kind in KINDS if kind in sums.index]]
+
+
+def _mostly(cpu):
+    """`training 85 %, start-up 9 %` of CPU seconds by kind."""
+    shares = (100 * cpu / max(cpu.sum(), 1e-9)).nlargest(NAMED)
+    return ", ".join(f"{kind} {share:.0f} %" for kind, share in shares.items() if share >= 5)
 
 
 @dataclass(frozen=True)
@@ -83,15 +96,17 @@ class Call:
 def of_kinds(sums: pd.DataFrame) -> pd.DataFrame:
     """`ClockTable.by_kind` in words, with each kind's share of the CPU seconds."""
     shares = 100 * sums["cpu"] / max(sums["cpu"].sum(), 1e-9)
-    return _words(sums.rename_axis("kind").reset_index()).assign(share=[f"{share:.0f} %" for share in shares])
+    sums = sums.rename_axis(index="kind", columns=None)
+    sums.insert(2, "share", [f"{share:.0f} %" for share in shares])
+    return _words(sums.reset_index())
 
 
 def of_steps(table: ClockTable) -> dict[str, pd.DataFrame]:
     """{caption: table in words} of the notebooks and of the longest steps."""
-    notebooks, steps = table.by("notebook"), table.by("step").drop(columns="steps")
+    steps = table.by("step").drop(columns="steps")
     longest = f"the {LONGEST} longest steps" if len(steps) > LONGEST else "each step"
-    found = {"each notebook, all its steps together": notebooks, longest: steps.head(LONGEST)}
-    return {f"{caption}; CPU seconds by kind": _words(frame.reset_index()) for caption, frame in found.items()}
+    found = {"each notebook, its steps together": table.by("notebook"), longest: steps.head(LONGEST)}
+    return {caption: _words(frame.reset_index()) for caption, frame in found.items()}
 
 
 def without_clock(table: ClockTable) -> str:
@@ -106,19 +121,19 @@ def printed(table: ClockTable, call: Call) -> Iterator[str]:
         table: of the run, all its calls. call: this one.
     """
     ran = table.of_call(call.token)
-    sums = ran.by_kind().add(pd.DataFrame(call.own, ["wall", "cpu"]).T, fill_value=0.0)
-    sums = sums.reindex([kind for kind in KINDS if kind in sums.index])
-    sums.loc[OUTSIDE] = float("nan"), max(call.whole.cpu - sums["cpu"].sum(), 0.0)
-    kinds, computed = of_kinds(sums), sums["cpu"].sum()
+    sums = ran.by_kind()
+    sums = in_order(sums.add(pd.DataFrame(call.own, ["wall", "cpu"]).T, fill_value=0.0)[list(sums)])
+    sums.loc[OUTSIDE, "cpu"] = max(call.whole.cpu - sums["cpu"].sum(), 0.0)
+    computed, words = sums["cpu"].sum(), of_kinds(sums)
     waited = max(call.cores * call.whole.wall - computed, 0.0)
-    kinds.loc[len(kinds)] = WAITING, "", seconds(waited), ""
+    words.loc[len(words), ["kind", "CPU [s]"]] = WAITING, seconds(waited)
     wall = f"{seconds(call.whole.wall)} s on {call.cores} cores"
     yield f"clock      {ran.steps} steps, {wall}: {seconds(computed)} s computed, {seconds(waited)} s waited"
     if earlier := table.steps - ran.steps:
         yield f"           {earlier} steps ran in earlier calls and do not count"
     if table.without:
         yield f"           {without_clock(table)}"
-    for caption, found in ({"all steps": kinds} | (of_steps(ran) if ran.steps else {})).items():
+    for caption, found in ({ALL: words.fillna("")} | (of_steps(ran) if ran.steps else {})).items():
         yield f"\n{caption}\n{_plain(found)}"
 
 
