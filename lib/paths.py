@@ -79,7 +79,8 @@ class Run:
     def step(self, path: Path) -> str:
         """The name of a step, of its executed notebook or its clock: `fan/03_oe_training-OE-all-seed0`."""
         name = path.relative_to(self.root / "notebooks").as_posix()
-        return name.removesuffix(".ipynb").removesuffix(".clock.json")
+        name = name.removesuffix(".ipynb").removesuffix(".clock.json")
+        return name.encode("utf-8", "backslashreplace").decode()  # a name in no encoding fits into no table
 
     def submission(self, team: str, system: str, kind: str, machine: str, section: str) -> Path:
         """A challenge file; `kind` is of `submission.KINDS`, the folder the system's name in safe letters."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lib import clock
 from lib.clock import FIGURES, IMPORTS, KINDS, OTHER, START_UP, Seconds
-from lib.paths import whole_file
+from lib.paths import readable, whole_file
 
 FILE = "ASD_CLOCK"  # environment variable by which a kernel knows the file of its step
 
@@ -54,11 +54,12 @@ def joined(job: Mapping[str, Seconds], kernel: Mapping[str, Seconds]) -> dict[st
 def read(path: Path) -> dict | None:
     """What a file says: its `call`, and its `kinds` as {kind: `Seconds`}; None where it is not there or is damaged."""
     try:
-        said = json.loads(Path(path).read_text(encoding="utf-8"))
-        kinds = {kind: Seconds(*map(float, found)) for kind, found in said["kinds"].items() if kind in KINDS}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError):
+        with readable(path, "run its notebook again"):
+            said = json.loads(path.read_text(encoding="utf-8"))
+            kinds = {kind: Seconds(*map(float, found)) for kind, found in said["kinds"].items() if kind in KINDS}
+            whole = all(math.isfinite(value) and value >= 0 for seconds in kinds.values() for value in seconds)
+    except ValueError:
         return None
-    whole = all(math.isfinite(value) and value >= 0 for seconds in kinds.values() for value in seconds)
     return {"call": str(said.get("call", "")), "kinds": kinds} if whole else None
 
 
