@@ -5,6 +5,7 @@ stands beside it. At the end one page says what the clips that nobody has heard 
 """
 
 import argparse
+import json
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from lib.recordings import own
 from lib.recordings.audit import measure_clips, measured_problems
 from lib.recordings.clips import ClipBank
 from lib.settings import load_settings
+from lib.systems import SYSTEMS
 
 FIRST = "base: {base}\nsystems: []\nbaselines: false\nbeyond: [Spectrum]\nreport: false\n"
 SECOND = "base: {base}\nsystems: [{systems}]\nbaselines: false\nbeyond: [Spectrum, Shared]\n"
@@ -66,10 +68,19 @@ def _arguments(arguments):
     parser.add_argument("--machine", required=True, help="its name")
     parser.add_argument("--others", default="", help="data root or folder of other machines' sound; none: the demo's")
     parser.add_argument("--preset", default="quick", help="name in workflow/presets, or path of a YAML file")
-    parser.add_argument("--systems", default="OE, OE-Flow", help="trained beside Spectrum and Shared; '' trains none")
+    parser.add_argument(
+        "--systems", type=_systems, default="OE OE-Flow", help="trained beside Spectrum and Shared; '' trains none"
+    )
     parser.add_argument("--run", default="", help="name under outputs; none: the machine's")
     parser.add_argument("--cores", default="", help="jobs at a time; none: all cores")
     return parser.parse_args(arguments)
+
+
+def _systems(text):
+    names = text.replace(",", " ").split()
+    if unknown := [name for name in names if name not in SYSTEMS]:
+        raise argparse.ArgumentTypeError(f"unknown system {unknown[0]!r}; known: {', '.join(SYSTEMS)}")
+    return names
 
 
 def _audit(run, root, machine, settings):
@@ -105,7 +116,7 @@ def _link_others(root, machine, others):
 def _stage(run, given, text):
     preset = run.root / ("first.yaml" if text is FIRST else "second.yaml")
     base = given.preset if not Path(given.preset).suffix else Path(given.preset).expanduser().resolve()
-    paths.write_text(preset, text.format(base=base, systems=given.systems))
+    paths.write_text(preset, text.format(base=json.dumps(str(base)), systems=", ".join(given.systems)))
     command = ["--preset", str(preset), "--data", str(run.root / "data"), "--machines", given.machine]
     return batch.main([*command, "--run", str(run.root), *(["--cores", given.cores] if given.cores else [])])
 

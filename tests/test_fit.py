@@ -7,6 +7,7 @@ from makers import write_noise
 
 from lib import fit, paths
 from lib.listener import Listener
+from lib.settings import load_settings
 
 
 @pytest.fixture
@@ -42,6 +43,27 @@ def test_what_would_spoil_it_is_refused_and_what_would_not_is_said(folder, capsy
         audited()
     assert fit.main([str(folder / "none"), "--machine", "mill"]) == 2
     assert "no such folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("asked", "systems"), [("OE OE-Flow", ["OE", "OE-Flow"]), ("OE, OE-Flow", ["OE", "OE-Flow"]), ("", [])]
+)
+def test_a_stage_is_of_the_systems_that_were_asked_for_wherever_the_preset_lies(folder, monkeypatch, asked, systems):
+    base = folder.parent / "my: 'own' #1.yaml"
+    base.write_text("base: smoke\n")
+    called = []
+    monkeypatch.setattr(fit.batch, "main", called.append)
+    given = fit._arguments([str(folder), "--machine", "mill", "--systems", asked, "--preset", str(base)])
+    fit._stage(paths.Run(folder.parent / "outputs" / "mill"), given, fit.SECOND)
+    settings = load_settings(called[0][1])
+    assert list(settings.systems) == systems and settings.training.epochs == 2
+
+
+def test_an_unknown_system_is_said_before_anything_runs(folder, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        fit.main([str(folder), "--machine", "mill", "--systems", "OE Flow"])
+    assert stopped.value.code == 2 and "unknown system 'Flow'; known: OE, Serial-OE" in capsys.readouterr().err
+    assert not (folder.parent / "outputs").exists()
 
 
 @pytest.mark.long

@@ -253,4 +253,4 @@ def _heat(axis, grid):
     dark = sns.utils.relative_luminance
     for (row, column), value in np.ndenumerate(grid.to_numpy()):
         ink = "white" if dark(mesh.cmap(mesh.norm(value))) < 0.408 else ".15"
-        axis.text(column + 0.5, row + 0.5, f"{value:.1f}", ha="center", va="center", size=6, color=ink)
+        axis.text(column + 0.5, row + 0.5, f"{value:.1f}", ha="center", va="center", size=6, color=ink, in_layout=False)
