@@ -224,6 +224,7 @@ def test_colours_follow_the_system_and_the_switch_which_the_next_page_remembers(
     page.get_by_label("Colours").select_option("dark")
     assert background(page) == dark
     page.get_by_role("link", name="Tables", exact=True).click()
+    page.wait_for_url("**/tables.html")
     assert background(page) == dark and page.get_by_label("Colours").input_value() == "dark"
     page.get_by_label("Colours").select_option("as the system")
     assert background(page) == light
