@@ -9,6 +9,8 @@ import yaml
 
 from lib.paths import PROJECT
 
+AUDIO = (".wav", ".flac")
+
 
 def test_environment_file_is_pyprojects_list():
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["dependencies"]
@@ -29,6 +31,16 @@ def test_readme_names_files_that_exist():
     text = (PROJECT / "README.md").read_text()
     named = set(re.findall(r"(?:lib|notebooks|workflow|docs|tests)/[\w./-]+\.\w+", text))
     assert len(named) > 5 and not [path for path in named if not (PROJECT / path).exists()]
+
+
+def test_the_only_audio_that_is_kept_is_of_synthetic_machines():
+    found = [path for path in PROJECT.glob("docs/**/*") if path.suffix in AUDIO]
+    report = PROJECT / "docs" / "report"
+    assert found and all(report in path.parents for path in found)
+    assert "The recordings are synthetic" in (report / "index.html").read_text(encoding="utf-8")
+    ignored = (PROJECT / ".gitignore").read_text().splitlines()
+    assert {f"*{suffix}" for suffix in AUDIO} <= set(ignored)
+    assert [line for line in ignored if line.startswith("!") and line.endswith(AUDIO)] == ["!docs/report/**/*.flac"]
 
 
 def test_torchvision_imports_with_a_cpu_torch():

@@ -11,8 +11,8 @@ class Recipe:
     Attributes:
         source, target: values of each attribute; a clip has one of their combinations.
         faults: kind → (weakest, strongest) severity, drawn log-uniformly; every kind is as frequent. The weakest is
-            about as loud as its surroundings in the third of an octave where it is heard best, the strongest 12 dB
-            louder (LOG.md).
+            about as loud as its surroundings in the third of an octave where it is heard best, most strongest ones
+            12 dB louder; changes of speed are beyond a healthy clip's (LOG.md).
         snr: dB, machine over factory noise in source and target, ± 1.5 dB from clip to clip.
         shift: dB, deviation of the target's recording path (place, microphone) from the source's.
         surroundings: source's and target's background, by name in `sounds.BACKGROUNDS`.
