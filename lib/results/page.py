@@ -4,6 +4,7 @@ Every number stands in the run's `tables/evaluation.csv`, what made it in `table
 the executed notebooks.
 """
 
+import itertools
 import json
 import shlex
 import shutil
@@ -196,17 +197,21 @@ class Measured:
 
 
 def _name_points(axis, points):
-    """Name each point beside it, in its order; a name that would cover another goes below it."""
-    scale, (left, right), taken = 72 / axis.figure.dpi, axis.get_window_extent().intervalx * 72 / axis.figure.dpi, []
-    for name, point in points.items():
-        x, y = axis.transData.transform(point) * scale
-        width, toward = SIZE * 0.6 * len(name), -1 if x > left + 0.8 * (right - left) else 1
-        begin, place = min(x + 4 * toward, x + (4 + width) * toward), y - 0.4 * SIZE
-        while any(abs(place - p) < SIZE and begin < b + w and b < begin + width for p, b, w in taken):
-            place -= 0.5
-        taken.append((place, begin, width))
-        axis.annotate(name, point, (4 * toward, place - y), textcoords="offset points", fontsize=SIZE,
-                      ha="left" if toward > 0 else "right")  # fmt: skip
+    """Name each point on its right or left, as near as can be without covering a point or another name."""
+    scale, (left, right) = 72 / axis.figure.dpi, axis.get_window_extent().intervalx * 72 / axis.figure.dpi
+    places = {name: axis.transData.transform(point) * scale for name, point in points.items()}
+    taken = [(y, x - 0.5 * SIZE, x + 0.5 * SIZE) for x, y in places.values()]
+    shifts = sorted(np.arange(-40, 40.5, 0.5), key=lambda shift: (abs(shift), shift))
+    for name, (x, y) in places.items():
+        width = SIZE * 0.6 * len(name)
+        for shift, side in itertools.product(shifts, (1, -1)):
+            begin, end = sorted((x + 4 * side, x + (4 + width) * side))
+            free = all(abs(y + shift - other) >= 1.3 * SIZE or end <= first or last <= begin for other, first, last in taken)
+            if free and left <= begin and end <= right:
+                break
+        taken.append((y + shift, begin, end))
+        axis.annotate(name, points[name], (4 * side, shift - 0.4 * SIZE), textcoords="offset points", fontsize=SIZE,
+                      ha="left" if side > 0 else "right")  # fmt: skip
 
 
 def write(runs: Sequence[Path], folder: Path = DOCS) -> Path:

@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pytest
 from makers import made
+from matplotlib import pyplot as plt
 from scored import evaluated, rows_of
 
 from lib.paths import Run
@@ -81,6 +82,22 @@ def test_the_page_shows_its_figures_and_the_published_anchors(measured, tmp_path
     assert "](results_mine_map.png)" in path.read_text()
     assert (path.parent / "results_mine_map.png").read_bytes() == b"of 09"
     assert "69.78" in text and "Not comparable" in text and text.index("## mine") < text.index("## Published results")
+
+
+def test_a_name_covers_no_point_and_no_other_name():
+    """Seven points close together, three on one place, one at each edge."""
+    figure, axis = plt.subplots(figsize=(7.2, 3.4), dpi=120)
+    axis.set(xlim=(0, 100), ylim=(0, 100))
+    where = [(50, 50), (50, 50), (50, 50), (52, 50), (48, 51), (99, 50), (1, 49)]
+    points = {f"a row's long name {i}": place for i, place in enumerate(where)}
+    page._name_points(axis, points)
+    figure.draw_without_rendering()
+    names = {text.get_text(): text.get_window_extent() for text in axis.texts}
+    assert list(names) == list(points)
+    for name, box in names.items():
+        assert not any(box.overlaps(other) for other_name, other in names.items() if other_name != name)
+        assert not any(box.contains(*axis.transData.transform(place)) for place in where)
+        assert axis.bbox.x0 <= box.x0 and box.x1 <= axis.bbox.x1
 
 
 def test_a_run_without_tables_names_the_mend(tmp_path):
