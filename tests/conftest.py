@@ -3,11 +3,15 @@
 import fcntl
 import gc
 import os
+import signal
 import sys
 from pathlib import Path
 
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # before numpy and torch are imported
 sys.modules.setdefault("rfc3987_syntax", None)  # as in lib/run.py
+for ignored, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(ignored) is signal.SIG_IGN:  # in a shell's background, under nohup: what tests start would, too
+        signal.signal(ignored, default)
 
 import pytest  # noqa: E402
 from makers import batch, write_noise  # noqa: E402
