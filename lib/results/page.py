@@ -206,7 +206,9 @@ def _name_points(axis, points):
         width = SIZE * 0.6 * len(name)
         for shift, side in itertools.product(shifts, (1, -1)):
             begin, end = sorted((x + 4 * side, x + (4 + width) * side))
-            free = all(abs(y + shift - other) >= 1.3 * SIZE or end <= first or last <= begin for other, first, last in taken)
+            free = all(
+                abs(y + shift - other) >= 1.3 * SIZE or end <= first or last <= begin for other, first, last in taken
+            )
             if free and left <= begin and end <= right:
                 break
         taken.append((y + shift, begin, end))
