@@ -1,7 +1,13 @@
 """The figures of 05, of machines of one domain."""
 
+import io
+import re
+import zlib
+
 import numpy as np
+import pandas as pd
 import pytest
+from fontTools.ttLib import TTFont
 from makers import made
 
 from lib.detection import ensembles
@@ -32,3 +38,17 @@ def test_two_domains_have_two_curves_and_four_panels():
     assert len(plots.roc_curves(row[row["part"] == "test"]).axes[0].get_legend().get_texts()) == 2
     grid = plots.detector_grid(ensembles.evaluate_detectors(scores, Evaluation()))
     assert len(grid.axes) == 4 and np.all([len(axis.texts) == 4 for axis in grid.axes])
+
+
+def test_a_pdf_holds_its_letters_as_outlines_and_none_of_the_fonts_layout(tmp_path):
+    figure = plots.training_curves(
+        pd.DataFrame({"epoch": [1, 2], "machine": 0.5, "validation_loss": 0.6, "embedding_variance": 1.0,
+                      "learning_rate": 1e-4})
+    )  # fmt: skip
+    plots.save({"curves": figure}, tmp_path)
+    content = (tmp_path / "curves.pdf").read_bytes()
+    assert b"/Type3" not in content and b"/FontFile2" in content
+    streams = [zlib.decompress(each) for each in re.findall(rb"stream\r?\n(.*?)\r?\nendstream", content, re.DOTALL)]
+    fonts = [TTFont(io.BytesIO(each)) for each in streams if each.startswith(b"\0\1\0\0")]
+    assert fonts and all("glyf" in font for font in fonts)
+    assert not any({"GSUB", "GPOS", "GDEF"} & set(font.keys()) for font in fonts)
