@@ -1,6 +1,8 @@
-"""One function a figure, one style; each returns the Figure; `save` writes PDF and PNG, the same bytes each time."""
+"""One function a figure, one style; each returns the Figure, shown in a notebook; `save` writes PDF and PNG, the same
+bytes each time."""
 
 import functools
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -27,13 +29,14 @@ if TYPE_CHECKING:
     from lib.network.embeddings import Embeddings
 
 COLUMN, PAGE = 3.5, 7.2  # inches, one and two columns of a paper
-DPI = 200  # of a PNG file
+DPI = 160  # of a PNG file, and of a figure in a notebook, which is shown at 110
+SHOWN = 110
 DOMAINS, LABELS = ("source", "target"), ("normal", "anomaly")
 INK = {"source": "#0072B2", "target": "#D55E00", "normal": "#999999", "anomaly": "#111111"}  # differ in grey, too
 sns.set_theme(context="paper", style="ticks", palette="colorblind", font_scale=0.85)
 matplotlib.rcParams |= {
     "figure.constrained_layout.use": True,
-    "figure.dpi": 110,
+    "figure.dpi": SHOWN,
     "pdf.fonttype": 42,
 }
 # A PDF places its letters itself; without its tables of layout a font is cut to them in half the time.
@@ -45,6 +48,7 @@ def laid_out(draws: Callable[..., Figure]) -> Callable[..., Figure]:
 
     At the files' resolution: letters are a little wider there than at the page's, and a label would be cut. Points that
     seaborn scatters by numpy's global generator lie where they lay the last time, and that generator is left as it was.
+    In a notebook the figure is shown at once, as the PNG that `save` writes, so that it is drawn once for both.
     """
 
     @clock.counts("figures")
@@ -60,6 +64,7 @@ def laid_out(draws: Callable[..., Figure]) -> Callable[..., Figure]:
         figure.get_layout_engine().execute(figure)
         figure.set_layout_engine("none")
         figure.dpi = shown
+        _show(figure)
         return figure
 
     return draw
@@ -69,17 +74,39 @@ def laid_out(draws: Callable[..., Figure]) -> Callable[..., Figure]:
 def save(figures: dict[str, Figure], folder: Path, prefix: str = "") -> None:
     """Write {name: Figure} as PDF and PNG into `folder`; a canvas draws once where `savefig` draws twice."""
     for name, figure in figures.items():
-        with whole_file(folder / f"{prefix}{name}.pdf", sync=False) as temporary:
-            FigureCanvasPdf(figure).print_pdf(temporary, metadata={"CreationDate": None})
         with whole_file(folder / f"{prefix}{name}.png", sync=False) as temporary:
             write_png(figure, temporary)
+        with whole_file(folder / f"{prefix}{name}.pdf", sync=False) as temporary:
+            FigureCanvasPdf(figure).print_pdf(temporary, metadata={"CreationDate": None})
 
 
 def write_png(figure: Figure, path: Path | IO[bytes], dpi: int = DPI) -> None:
     """Write a figure of `laid_out` as PNG."""
+    if dpi == DPI and (content := getattr(figure, "shown_png", None)):
+        path.write_bytes(content) if isinstance(path, Path) else path.write(content)
+        return
     shown, figure.dpi = figure.dpi, dpi
     FigureCanvasAgg(figure).print_png(path, metadata={"Software": None})
     figure.dpi = shown
+
+
+def _show(figure):
+    """Show a figure in a notebook in place of pyplot, which would draw it anew."""
+    if "inline" not in matplotlib.get_backend():
+        return
+    from IPython import get_ipython  # 0.3 s, which only a notebook has paid
+    from IPython.display import Image, display
+
+    if get_ipython() is None:
+        return
+    plt.close(figure)
+    write_png(figure, content := io.BytesIO())
+    figure.shown_png, figure.stale_callback = content.getvalue(), _changed
+    display(Image(figure.shown_png, width=round(SHOWN * figure.get_size_inches()[0])))
+
+
+def _changed(figure, _):
+    figure.shown_png = None
 
 
 @laid_out
