@@ -3,7 +3,7 @@
 The door's lower step, below all rooms:
     settings, presets, systems    what a run is asked for
     paths, dependencies, progress where it lies, what its results follow from, its bars
-    clock, step_clock             where its seconds go
+    clock, step_clock, cards      where its seconds go; how many jobs share a graphics card
 The rooms:
     recordings    clips on disk → one bank of samples, its problems, the split, the plan of a run
     demo          seven machines made from physics, for a data root that is not there

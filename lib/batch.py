@@ -73,6 +73,7 @@ def _arguments(arguments):
     parser.add_argument("--seeds", default="0", help="such as '0 1 2 3'")
     parser.add_argument("--run", default="", help="name under outputs, or a path; none: the preset's name")
     parser.add_argument("--cores", type=_positive, default=cores(), help="jobs at a time; none: all cores")
+    parser.add_argument("--card-jobs", type=_positive, default=0, help="trainings a graphics card; none: by its memory")
     parser.add_argument("--clock", action="store_true", help="say afterwards where the seconds went")
     parser.add_argument("--dry-run", action="store_true", help="say what would run, and run nothing")
     return parser.parse_args(arguments)
@@ -104,7 +105,8 @@ def _run_folder(name):
 def _batch(given, settings, seeds, run, token, console):
     from lib import graph, summary  # they take a second, which a refused command line should not
 
-    planned = graph.Graph.of(run, settings, given.preset, given.data, given.machines, seeds, given.cores, token)
+    asked = given.preset, given.data, given.machines, seeds, given.cores, token, given.card_jobs
+    planned = graph.Graph.of(run, settings, *asked)
     for line in summary.first_lines(planned):
         console.say(line)
     if given.dry_run:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from lib import dependencies, locks, paths, warm
+from lib import cards, dependencies, locks, paths, warm
 from lib.console import Console
 from lib.demo.data import make_demo_data
 from lib.detection.score_files import NOTEBOOKS
@@ -48,6 +48,7 @@ class Graph:
         run, plan, bank, settings: what is done, where, with what.
         preset, data_root: as the notebooks are given them; an empty root is the preset's demo data.
         cores: jobs at a time. token: of the run's lock.
+        places: trainings that share each graphics card; none without a card.
     """
 
     run: paths.Run
@@ -58,6 +59,7 @@ class Graph:
     data_root: str
     cores: int
     token: str
+    places: tuple[int, ...] = ()
 
     @classmethod
     def of(
@@ -70,11 +72,13 @@ class Graph:
         seeds: list[int],
         cores: int,
         token: str,
+        card_jobs: int = 0,
     ) -> "Graph":
         """The graph that a command line asks for; demo data is made and the clips are decoded where that is due.
 
         Args:
             data: data root, "" for the preset's demo data. machines: names with blanks between, "" for all.
+            card_jobs: trainings that share a graphics card; 0: as many as its memory holds, at most `cards.MOST`.
 
         Raises:
             ValueError, OSError: an unusable root, an unknown machine, or nothing to do.
@@ -86,8 +90,9 @@ class Graph:
         asked = split_names(machines, bank.dataset.clips["machine"].unique())
         file = preset_path(preset)  # the jobs start elsewhere
         preset = preset if file == paths.PRESETS / f"{preset}.yaml" else str(file)
+        plan, root = Plan.of(bank, settings, asked, seeds), str(root) if data else ""
         return cls(
-            run, Plan.of(bank, settings, asked, seeds), bank, settings, preset, str(root) if data else "", cores, token
+            run, plan, bank, settings, preset, root, cores, token, _places(settings, len(bank.samples), card_jobs)
         )
 
     def drop_scores_of(self, failed: Iterable[tuple[str, ...]]) -> bool:
@@ -225,13 +230,14 @@ class Graph:
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(WORKFLOW / "Snakefile")]
         command += ["--directory", str(self.run.root), "--configfile", str(path), "--cores", str(self.cores)]
         command += ["--profile", str(WORKFLOW / "profiles" / "default")]
-        if gpus := _gpus():  # one training at a time on each; without a GPU the cores are the limit
-            command += ["--resources", f"gpu={gpus}"]
+        if self.places:  # without a card the cores are the limit
+            command += ["--resources", f"gpu={sum(self.places)}"]
         return [*command, "--", *targets] if targets else command
 
     def _environment(self):
         path = os.pathsep.join(filter(None, [str(paths.PROJECT), os.environ.get("PYTHONPATH")]))
-        return os.environ | {"TQDM_DISABLE": "1", "PYTHONPATH": path, locks.TOKEN: self.token}
+        own = {"TQDM_DISABLE": "1", "PYTHONPATH": path, locks.TOKEN: self.token}
+        return os.environ | own | cards.environment(self.run.state, self.places)
 
     def _made(self, notebook):
         kinds = {"plain": False, "flow": True}
@@ -268,7 +274,9 @@ class Graph:
         return Path(aliases[machine], *rest)
 
 
-def _gpus():
-    import torch  # takes a second, which a refused command line should not
+def _places(settings, samples, asked):
+    if not (free := cards.free_memory()):
+        return ()
+    from lib.network.footprint import training_gigabytes  # with torch, whose import takes seconds
 
-    return torch.cuda.device_count()
+    return tuple(cards.places(free, training_gigabytes(settings, samples), asked))

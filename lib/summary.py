@@ -34,8 +34,10 @@ def first_lines(graph: Graph) -> Iterator[str]:
         yield f"note       {machine}: {note}"
     trainings = len(plan.trainings) + len(plan.baselines) + len({made.seed for made in plan.shared})
     threads = graph.settings.threads
-    at_once = max(1, graph.cores // threads)
-    yield f"trainings  {trainings}, {min(at_once, trainings)} at a time on {graph.cores} cores, {threads} threads each"
+    at_once = min(max(1, graph.cores // threads), trainings, sum(graph.places) or trainings)
+    yield f"trainings  {trainings}, {at_once} at a time on {graph.cores} cores, {threads} threads each"
+    if graph.places:
+        yield f"           {len(graph.places)} graphics cards with room for {', '.join(map(str, graph.places))} of them"
     if trainings and (idle := graph.cores - trainings * threads) > 0:
         more = graph.cores // trainings
         yield f"           {idle} cores stay idle; `threads: {more}` in the preset uses them (and changes last digits)"

@@ -10,7 +10,7 @@ from lib.paths import PROJECT
 
 LIBRARY = PROJECT / "lib"
 BOTTOM, TOP = (
-    {"paths", "systems", "presets", "settings", "progress", "dependencies", "clock", "step_clock"},
+    {"paths", "systems", "presets", "settings", "progress", "dependencies", "clock", "step_clock", "cards"},
     {"run", "kernels", "batch"},
 )
 ROOMS = ("recordings", "demo", "network", "detection", "listening", "results", "report")

@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -22,8 +23,12 @@ from lib.paths import whole_file, write_text
 from lib.settings import Inliers
 from lib.systems import System
 
+if TYPE_CHECKING:
+    import torch
+
 FAMILIES = {family.name: family for family in (GMM, KNN)}  # of segments, fitted on the sets of Sec. 3.1
 OF_CLIPS = {family.name: family for family in (Cosine, Nearest)}  # of whole clips, whose references are of both domains
+ON_DEVICE = (KNN.name,)  # of the families, those that compute where they are told
 Fitted = dict[tuple[str, str], GMM | KNN | Nearest]  # by family name and fit set
 
 
@@ -55,11 +60,22 @@ def fit_sets(embeddings: Embeddings, pseudo_target: str = "with_source") -> dict
     }
 
 
-def fit_detectors(embeddings: Embeddings, families: Sequence[str], inliers: Inliers, seed: int) -> Fitted:
-    """Fit every family on every fit set, one of whole clips on the training clips; {(family name, fit set): fitted}."""
+def fit_detectors(
+    embeddings: Embeddings,
+    families: Sequence[str],
+    inliers: Inliers,
+    seed: int,
+    device: "torch.device | str" = "cpu",
+) -> Fitted:
+    """Fit every family on every fit set, one of whole clips on the training clips; {(family name, fit set): fitted}.
+
+    `device` computes those of `ON_DEVICE`.
+    """
     sets = fit_sets(embeddings, inliers.pseudo_target)
     fitted = {
-        (name, fit_set): FAMILIES[name].from_settings(inliers, seed).fit(vectors)
+        (name, fit_set): FAMILIES[name]
+        .from_settings(inliers, seed, *([device] if name in ON_DEVICE else []))
+        .fit(vectors)
         for fit_set, vectors in sets.items()
         for name in families
         if name in FAMILIES
@@ -103,12 +119,19 @@ class Scored:
 
 
 @clock.counts("fitting")
-def score_machine(embeddings: Embeddings, families: Sequence[str], inliers: Inliers, seed: int) -> Scored:
+def score_machine(
+    embeddings: Embeddings,
+    families: Sequence[str],
+    inliers: Inliers,
+    seed: int,
+    device: "torch.device | str" = "cpu",
+) -> Scored:
     """Fit the detectors, score calibration and test clips, standardise each detector by its calibration scores.
 
     Args:
         embeddings: `Embeddings` of all parts. families: names in `FAMILIES`.
         inliers: `settings.Inliers`. seed: of GMM's initialisation and the folds.
+        device: that computes what can be computed on one.
 
     Returns:
         `Scored`, whose `scores` have `score`, `mean` and `deviation` of the detector and `standardized`.
@@ -124,11 +147,11 @@ def score_machine(embeddings: Embeddings, families: Sequence[str], inliers: Inli
     fitted, held, tested = (embeddings.part(*p) for p in (("train", "pseudo_target"), ("validation",), ("test",)))
     if not len(tested.clips):
         raise ValueError("no usable test clips to score; see problems.csv of 01_data_audit")
-    detectors = fit_detectors(fitted, families, inliers, seed)
+    detectors = fit_detectors(fitted, families, inliers, seed, device)
     if len(held.clips) >= inliers.calibration_minimum:
         rule, calibration = f"{len(held.clips)} validation clips", score_clips(detectors, held)
     else:
-        calibration, folds = _cross_scores(fitted, families, inliers, seed)
+        calibration, folds = _cross_scores(fitted, families, inliers, seed, device)
         rule = f"{folds} folds over the training clips"
     if inliers.calibration == "test":
         rule = "the test clips"
@@ -139,7 +162,7 @@ def score_machine(embeddings: Embeddings, families: Sequence[str], inliers: Inli
     return Scored(detectors, scores, rule)
 
 
-def _cross_scores(fitted, families, inliers, seed):
+def _cross_scores(fitted, families, inliers, seed, device="cpu"):
     """Scores of the training clips by detectors of the other folds, and the number of folds.
 
     A mixed clip is in its source clip's fold and is heard by no detector that scores its target clip either.
@@ -154,7 +177,7 @@ def _cross_scores(fitted, families, inliers, seed):
     fold, partner_fold = clips["stem"].map(fold_of), clips["partner"].map(fold_of)
     tables = []
     for k in range(folds):
-        detectors = fit_detectors(fitted.take((fold != k) & (partner_fold != k)), families, inliers, seed)
+        detectors = fit_detectors(fitted.take((fold != k) & (partner_fold != k)), families, inliers, seed, device)
         tables.append(score_clips(detectors, fitted.take((fold == k) & real)))
     return pd.concat(tables, ignore_index=True), folds
 

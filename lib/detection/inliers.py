@@ -6,16 +6,19 @@ column a detector ("GMM-4", "KNN-1"), larger is more anomalous; `state()` is a d
 
 import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
+from lib.detection.neighbours import nearest_distances
 from lib.detection.whitening import Whitening
 from lib.settings import Inliers
 
-QUERIES = 2048  # scored at once, to bound memory
+if TYPE_CHECKING:
+    import torch
 
 
 class KNN:
@@ -23,12 +26,12 @@ class KNN:
 
     name = "KNN"
 
-    def __init__(self, neighbours: Sequence[int] = (1, 2, 4, 16, 32)):
-        self.neighbours = tuple(neighbours)
+    def __init__(self, neighbours: Sequence[int] = (1, 2, 4, 16, 32), device: "torch.device | str" = "cpu"):
+        self.neighbours, self.device = tuple(neighbours), device
 
     @classmethod
-    def from_settings(cls, inliers: Inliers, seed: int) -> "KNN":
-        return cls(inliers.knn_neighbours)
+    def from_settings(cls, inliers: Inliers, seed: int, device: "torch.device | str" = "cpu") -> "KNN":
+        return cls(inliers.knn_neighbours, device)
 
     def fit(self, vectors: np.ndarray) -> "KNN":
         """vectors: (n, d); n must reach the largest k, else the k that n does not reach are left out."""
@@ -45,23 +48,8 @@ class KNN:
     def score(self, vectors: np.ndarray) -> dict[str, np.ndarray]:
         """(m, d) → {"KNN-k": (m,)}."""
         queries = np.asarray(vectors, np.float64) @ self.matrix
-        nearest = np.concatenate([self._nearest(queries[i : i + QUERIES]) for i in range(0, len(queries), QUERIES)])
+        nearest = nearest_distances(queries, self.references, max(self.neighbours), self.device)
         return {f"KNN-{k}": nearest[:, :k].mean(axis=1) for k in self.neighbours}
-
-    def _nearest(self, queries):
-        """(m, largest k) distances in rising order; found by ‖q‖² − 2qr + ‖r‖², then computed from the difference."""
-        count = max(self.neighbours)
-        closeness = queries @ self.references.T  # (m, n)
-        closeness -= 0.5 * np.square(self.references).sum(axis=1)
-        if count < len(self.references):
-            found = np.argpartition(closeness, -count, axis=1)[:, -count:]
-        else:
-            found = np.broadcast_to(np.arange(count), (len(queries), count))
-        squared = np.empty(found.shape)
-        for rank in range(count):
-            difference = queries - self.references[found[:, rank]]
-            squared[:, rank] = np.einsum("md,md->m", difference, difference)
-        return np.sqrt(np.sort(squared, axis=1))
 
     def state(self) -> dict[str, np.ndarray]:
         return {

@@ -6,7 +6,6 @@ all training vectors; theirs sums covariances about the mean of each batch, and 
 """
 
 import json
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from lib import clock
-from lib.network.device import versions
+from lib.network.device import Stopwatch, read, versions
 from lib.paths import readable, whole_file, write_text
 from lib.progress import progress
 from lib.recordings.decoding import FULL_SCALE
@@ -174,17 +173,21 @@ def train(network: nn.Sequential, frames: Frames, autoencoder: Autoencoder, seed
         raise ValueError(f"{len(kept)} vectors to train on, at least 2 needed; record more or longer training clips")
     optimization, history = Optimization(network.train(), autoencoder.learning_rate), []
     for epoch in progress(range(1, autoencoder.epochs + 1), "epochs"):
-        begin, total, seen = time.perf_counter(), torch.zeros((), device=vectors.device), 0
+        watch, total, seen = Stopwatch(vectors.device), torch.zeros((), device=vectors.device), 0
         order = kept[torch.randperm(len(kept), generator=generator).to(kept.device)]
         for batch in order.split(autoencoder.batch):
             if len(batch) > 1:  # BatchNorm has no variance of one vector
                 total += optimization.step(vectors.index_select(0, batch))
                 seen += len(batch)
-        loss = float(total) / (seen * vectors.shape[1])
-        speed = seen / (time.perf_counter() - begin)
+        watch.stop()
+        found = read({"loss": total, "validation_loss": _mean_squared_error(network, vectors, held)})
+        loss, validation, speed = (
+            found["loss"] / (seen * vectors.shape[1]),
+            found["validation_loss"],
+            seen / watch.seconds,
+        )
         if not np.isfinite(loss):
             raise ValueError(f"the loss became {loss} in epoch {epoch}; lower autoencoder.learning_rate")
-        validation = _mean_squared_error(network, vectors, held)
         history.append({"epoch": epoch, "loss": loss, "validation_loss": validation, "vectors_per_second": speed})
         if epoch % PRINT_EPOCHS == 0 or epoch in (1, autoencoder.epochs):
             line = f"epoch {epoch:3d}/{autoencoder.epochs}  loss {loss:.4g}  validation_loss {validation:.4g}"
@@ -197,7 +200,7 @@ def _mean_squared_error(network, vectors, rows):
     network.eval()
     errors = [((network(v := vectors.index_select(0, few)) - v).square().mean(1)) for few in rows.split(4096)]
     network.train()
-    return float(torch.cat(errors).mean()) if len(rows) else np.nan
+    return torch.cat(errors).mean() if len(rows) else np.nan
 
 
 @torch.no_grad()
@@ -243,11 +246,12 @@ class Baseline:
         errors, means = [], []
         for inputs, outputs in reconstructions(self.network, frames):
             residual = (inputs - outputs).double()
-            errors.append(float(residual.square().mean()))
+            errors.append(residual.square().mean())
             means.append(residual.mean((0, 1)))
         means = torch.stack(means)
         distances = [((means @ inverse) * means).sum(1) for inverse in self.inverses.values()]
-        return dict(zip(MODES, (np.array(errors), torch.stack(distances).amin(0).cpu().numpy()), strict=True))
+        found = torch.stack([torch.stack(errors), torch.stack(distances).amin(0)]).cpu().numpy()
+        return dict(zip(MODES, found, strict=True))
 
     @clock.counts("writing")
     def save(self, folder: Path, history: pd.DataFrame, facts: dict) -> None:

@@ -16,7 +16,7 @@ class Batch:
 
     Attributes:
         clip: (n,) row labels of the bank's index.
-        cuts: `Cuts`, the random crops.
+        cuts: `Cuts` on the host, the random crops.
         partner: (n,) position in the batch of the clip that is mixed in.
         lam: (n,) mixup's λ; all 1 where the batch is not mixed.
         own: (n,) t before mixing.
@@ -56,6 +56,12 @@ class Batch:
         """(n,) kv of the dominant parent (λ ≥ 0.5: own), NaN where it has none."""
         return np.where(self.lam >= 0.5, self.kv, self.kv[self.partner])
 
+    @property
+    def modelled(self) -> tuple[np.ndarray, None, np.ndarray]:
+        """What L_Flow is taken of: (m,) places in the batch of the pure clips, which count alike, and their kv."""
+        places = np.flatnonzero(self.pure)
+        return places, None, self.position[places]
+
     def classes(self, count: int) -> np.ndarray:
         """(n, count) y: one-hot of the category, all zero without one, mixed linearly."""
         one_hot = (self.category[:, None] == np.arange(count)).astype(float)
@@ -80,8 +86,9 @@ class Batch:
         self, samples: torch.Tensor, mel: MelSpectrogram, segment: int, chosen: slice | Sequence[int] = slice(None)
     ) -> torch.Tensor:
         """The network's input, (n, 1, mels, frames), of the batch or of the `chosen` positions in it."""
+        own = self.cuts[chosen].to(samples.device)
         if not self.mixed:
-            return spectrograms(samples, self.cuts[chosen], mel, segment)
+            return spectrograms(samples, own, mel, segment)
         lam = torch.as_tensor(self.lam[chosen], dtype=torch.float32, device=samples.device)
-        partners = self.cuts[torch.as_tensor(self.partner[chosen], device=samples.device)]
-        return spectrograms(samples, self.cuts[chosen], mel, segment, partners, lam)
+        partners = self.cuts[torch.as_tensor(self.partner[chosen])].to(samples.device)
+        return spectrograms(samples, own, mel, segment, partners, lam)

@@ -1,5 +1,7 @@
 """Balanced batches and mixup (Sec. 4.2): half target machine (t = 1), half pseudo-anomalous clips (t = 0)."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import torch
@@ -19,25 +21,18 @@ class BalancedBatches:
         training: `settings.Training`.
         segment: samples of a crop.
         seed: of the generator.
-        device: where the cuts are wanted.
     """
 
-    def __init__(
-        self,
-        target: pd.DataFrame,
-        pseudo: pd.DataFrame,
-        training: Training,
-        segment: int,
-        seed: int,
-        device: torch.device | str = "cpu",
-    ):
+    def __init__(self, target: pd.DataFrame, pseudo: pd.DataFrame, training: Training, segment: int, seed: int):
         unlabelled = {"category": -1, "position": np.nan}
         target, pseudo = (
             target.assign(**{c: v for c, v in unlabelled.items() if c not in target}),
             pseudo.assign(**unlabelled),
         )
-        self.target, self.pseudo, self.rows = target, pseudo, pd.concat([target, pseudo])
-        self.training, self.segment, self.device = training, segment, device
+        self.target, self.pseudo, rows = target, pseudo, pd.concat([target, pseudo])
+        self._clip, self._category, self._kv = (c.to_numpy() for c in (rows.index, rows["category"], rows["position"]))
+        self._whole = Cuts.of(rows, np.zeros(len(rows)))
+        self.training, self.segment = training, segment
         self.half = training.batch // 2
         self.steps_per_epoch = -(-len(target) // self.half)
         self.steps = training.epochs * self.steps_per_epoch
@@ -49,15 +44,15 @@ class BalancedBatches:
         """The batch of optimizer step `step`, counted from 0 over the whole training."""
         rng = self.generator
         chosen = np.concatenate([self._next_targets(), len(self.target) + self._draw_pseudo()])
-        rows = self.rows.iloc[chosen]
-        offset = (rng.random(len(rows)) * np.maximum(rows["length"] - self.segment + 1, 1)).astype(np.int64)
-        lam = np.ones(len(rows))
+        whole, n = self._whole[chosen], len(chosen)
+        offset = (rng.random(n) * np.maximum(whole.length.numpy() - self.segment + 1, 1)).astype(np.int64)
+        lam = np.ones(n)
         if self.training.mixup and rng.random() < mixup_probability(step, self.steps):
-            lam = rng.beta(self.training.mixup_alpha, self.training.mixup_alpha, len(rows))
+            lam = rng.beta(self.training.mixup_alpha, self.training.mixup_alpha, n)
         own = np.repeat([1.0, 0.0], self.half)
-        partner = rng.permutation(len(rows))
-        category, kv = rows["category"].to_numpy(), rows["position"].to_numpy()
-        return Batch(rows.index.to_numpy(), Cuts.of(rows, offset, self.device), partner, lam, own, category, kv)
+        partner = rng.permutation(n)
+        cuts = replace(whole, offset=torch.from_numpy(offset))
+        return Batch(self._clip[chosen], cuts, partner, lam, own, self._category[chosen], self._kv[chosen])
 
     def _next_targets(self):
         """Random permutations end to end: an epoch's last batch is filled from the next permutation."""

@@ -48,14 +48,15 @@ class Embedder:
         starts, clip, offset = self._segments(rows)
         segment = self.settings.segment_samples
         vectors, maps = self._embed(Cuts.of(rows.iloc[clip], offset, self.samples.device))
-        weights, columns = [], []
+        weights, columns = [], []  # found while a GPU embeds
         for row, first in zip(rows.itertuples(), starts, strict=True):
             power = highpassed_power(self.bank.sound(row), self.sections)
             weights.append(power_weights(power, first, segment))
             if maps is not None:
                 columns.append(column_weights(power, first, segment, maps.shape[2]))
         columns = np.concatenate(columns) if columns else None
-        return Embeddings(vectors, clip, np.concatenate(weights), _clip_table(rows, parts), maps, columns)
+        table = _clip_table(rows, parts)
+        return Embeddings(_fetched(vectors), clip, np.concatenate(weights), table, _fetched(maps), columns)
 
     @clock.counts("embedding")
     def pseudo_target(self, source: pd.DataFrame, target: pd.DataFrame, rng: np.random.Generator) -> Embeddings:
@@ -75,7 +76,7 @@ class Embedder:
         partners = Cuts.of(partner, offset % partner["length"].to_numpy(), self.samples.device)
         vectors, _ = self._embed(Cuts.of(source.iloc[clip], offset, self.samples.device), partners, lam)
         equal = np.concatenate([np.full(len(s), 1 / len(s)) for s in starts])
-        return Embeddings(vectors, clip, equal, _clip_table(source, "pseudo_target", stems))
+        return Embeddings(_fetched(vectors), clip, equal, _clip_table(source, "pseudo_target", stems))
 
     @clock.counts("embedding")
     @torch.no_grad()
@@ -86,8 +87,8 @@ class Embedder:
         cuts = Cuts.of(rows, middle, self.samples.device)
         for i in range(0, len(cuts), BATCH):
             outputs = self.model(self._inputs(cuts[i : i + BATCH]))
-            found.append(self.model.flow(outputs.feature_map)[0].cpu().numpy())
-        return np.concatenate(found)
+            found.append(self.model.flow(outputs.feature_map)[0])
+        return _fetched(torch.cat(found))
 
     def mel_of(self, row: pd.Series) -> np.ndarray:
         """(mels, frames) mel spectrogram of a whole clip, one row of the bank's index, to draw score maps on."""
@@ -106,16 +107,23 @@ class Embedder:
 
     @torch.no_grad()
     def _embed(self, cuts, partners=None, lam=None):
-        """Embeddings and score maps in float32: detectors whiten, and bf16's noise would fill the small directions."""
+        """Embeddings and score maps, on the device, which the host need not have waited for.
+
+        In float32: detectors whiten, and bf16's noise would fill the small directions.
+        """
         vectors, maps, flow = [], [], None if partners is not None else self.model.flow
         for i in progress(range(0, len(cuts), BATCH), "embedding"):
             part = slice(i, i + BATCH)
             mixed = () if partners is None else (partners[part], lam[part])
             outputs = self.model(self._inputs(cuts[part], *mixed))
-            vectors.append(outputs.embedding.cpu().numpy())
+            vectors.append(outputs.embedding)
             if flow is not None:
-                maps.append(flow.score_map(outputs.feature_map).cpu().numpy())
-        return np.concatenate(vectors), np.concatenate(maps) if maps else None
+                maps.append(flow.score_map(outputs.feature_map))
+        return torch.cat(vectors), torch.cat(maps) if maps else None
+
+
+def _fetched(tensor):
+    return None if tensor is None else tensor.cpu().numpy()
 
 
 def _clip_table(rows, parts, partners=""):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import threadpoolctl
 
-from lib import dependencies, paths
+from lib import cards, dependencies, paths
 from lib.demo.data import make_demo_data
 from lib.recordings.clips import ClipBank
 from lib.settings import Settings, load_settings
@@ -78,6 +78,11 @@ class Experiment:
 
         prepare(self.seed, self.settings.threads)
         return pick_device()
+
+    @property
+    def detector_device(self) -> "torch.device | str":
+        """Where detectors compute: "cpu", for which torch is not imported, where there is no graphics card."""
+        return self.device if cards.present() else "cpu"
 
     @cached_property
     def samples(self) -> "torch.Tensor":

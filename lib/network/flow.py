@@ -138,15 +138,21 @@ def _standard_normal(values):
     return -0.5 * (values.square() + LOG_TWO_PI)
 
 
-def flow_loss(flow: Flow, feature_map: torch.Tensor, position: torch.Tensor | None = None) -> torch.Tensor:
+def flow_loss(
+    flow: Flow, feature_map: torch.Tensor, position: torch.Tensor | None = None, counts: torch.Tensor | None = None
+) -> torch.Tensor:
     """L_Flow (Eqs. 6–7): negative log-likelihood of the map, summed over channels and positions, mean over clips.
 
     Args:
         flow: `Flow`. feature_map: (n, channels, height, width), n ≥ 1, of clips without a pseudo-anomalous component.
         position: (n,) kv, for an invariant latent.
+        counts: (n,) 1 for a clip that counts, 0 for one that does not; None: all do.
 
     Returns:
-        scalar, nats.
+        scalar, nats; 0 where no clip counts.
     """
     latent, logabsdet = flow(feature_map)
-    return -(flow.log_prob(latent, position) + logabsdet).mean()
+    likelihood = flow.log_prob(latent, position) + logabsdet
+    if counts is None:
+        return -likelihood.mean()
+    return -(counts * likelihood).sum() / counts.sum().clamp_min(1)

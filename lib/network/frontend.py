@@ -14,12 +14,14 @@ from torch import nn
 from torch.nn.functional import pad
 
 from lib import clock
+from lib.network.device import is_host
 from lib.network.mel import QUIETEST, mel_bands
 from lib.recordings.decoding import FULL_SCALE
 from lib.recordings.machine import SILENCE
 from lib.settings import Frontend
 
 CHUNK = 4  # segments whose spectra fit a CPU core's cache; a whole batch at once takes 3 × as long
+GPU_CHUNK = 128  # segments, whose spectra take about 1 GiB
 
 
 def segment_starts(length: int, segment: int, overlap: float) -> np.ndarray:
@@ -67,6 +69,10 @@ class Cuts:
     def __len__(self) -> int:
         return len(self.start)
 
+    def to(self, device: torch.device) -> "Cuts":
+        """The same on a device."""
+        return Cuts(*(getattr(self, field).to(device) for field in self.__dataclass_fields__))
+
     def __getitem__(self, index) -> "Cuts":
         return Cuts(*(getattr(self, field)[index] for field in self.__dataclass_fields__))
 
@@ -82,21 +88,26 @@ def gather(samples: torch.Tensor, cuts: Cuts, segment: int) -> torch.Tensor:
     Returns:
         (n, segment) float32.
     """
-    over = cuts.offset + segment > cuts.length
-    if over.all():
-        cut = _gather_around(samples, cuts, segment)
-    else:
-        first = torch.where(over, 0, cuts.start + cuts.offset)
-        cut = samples.unfold(0, segment, 1).index_select(0, first)
-        if over.any():
-            cut[over] = _gather_around(samples, cuts[over], segment)
+    cut = (_gather_runs if is_host(samples.device) else _gather_around)(samples, cuts, segment)
     scale = 1 / cuts.deviation
     return torch.addcmul(-(cuts.mean * scale)[:, None], cut.float(), (scale / FULL_SCALE)[:, None])
 
 
 def _gather_around(samples, cuts, segment):
+    """Sample by sample; which segments run over their end is not looked at, since a host would wait for that."""
     steps = cuts.offset[:, None] + torch.arange(segment, device=samples.device)
     return samples[cuts.start[:, None] + steps % cuts.length[:, None]]
+
+
+def _gather_runs(samples, cuts, segment):
+    """The same, a run of samples at once where a segment is one: a fifth of the time on a CPU."""
+    over = cuts.offset + segment > cuts.length
+    if over.all():
+        return _gather_around(samples, cuts, segment)
+    cut = samples.unfold(0, segment, 1).index_select(0, torch.where(over, 0, cuts.start + cuts.offset))
+    if over.any():
+        cut[over] = _gather_around(samples, cuts[over], segment)
+    return cut
 
 
 def spectrograms(
@@ -109,7 +120,7 @@ def spectrograms(
 ) -> torch.Tensor:
     """Standardise → mixup → mel, the only way from the bank to a network's input.
 
-    On a CPU a few segments at a time, whose waves and spectra stay in a core's cache.
+    A few segments at a time, on a CPU so few that their waves and spectra stay in a core's cache.
 
     Args:
         samples: (total,) int16 tensor, the bank, on the device that computes.
@@ -122,7 +133,7 @@ def spectrograms(
     Returns:
         (n, 1, mels, frames) float32, channels-last.
     """
-    chunk = CHUNK if samples.device.type == "cpu" else max(len(cuts), 1)
+    chunk = CHUNK if is_host(samples.device) else GPU_CHUNK
     parts = []
     for i in range(0, len(cuts), chunk):
         few = slice(i, i + chunk)
@@ -177,7 +188,7 @@ class MelSpectrogram(nn.Module):
 
 def _magnitude(spectrum):
     """|spectrum|; NumPy's complex modulus is vectorised and takes a fifth of torch's time on a CPU."""
-    if spectrum.device.type == "cpu":
+    if is_host(spectrum.device):
         return torch.from_numpy(np.abs(spectrum.numpy()))
     return spectrum.abs()
 

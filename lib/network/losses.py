@@ -4,7 +4,6 @@ Symbols: t_i = `target`, y_{i,k} = `classes`, σ(g(f_FE(x_i))) = sigmoid of logi
 `total_loss` of the terms that Table 1 gives a system.
 """
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -12,6 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from lib.network.batch import Batch
 from lib.network.extractor import MachineModel, Outputs
 from lib.network.flow import flow_loss
+from lib.network.sent import SentBatch
 from lib.settings import Settings
 from lib.systems import System
 
@@ -68,12 +68,12 @@ def _second_task(model, outputs, batch):
 
 def _flow(model, outputs, batch):
     """L_Flow over the clips without a pseudo-anomalous component; a batch without one adds nothing."""
-    chosen = np.flatnonzero(batch.pure)
-    if not len(chosen):
+    places, counts, position = batch.modelled
+    if not len(places):
         return outputs.logits.new_zeros(())
-    maps = outputs.feature_map[torch.as_tensor(chosen, device=outputs.logits.device)]
+    maps = outputs.feature_map.index_select(0, torch.as_tensor(places, device=outputs.logits.device))
     maps = maps.detach() if model.flow.detached else maps
-    return flow_loss(model.flow, maps, _like(batch.position[chosen], maps))
+    return flow_loss(model.flow, maps, _like(position, maps), counts)
 
 
 TERMS = {
@@ -90,9 +90,11 @@ def term_weights(system: System, settings: Settings) -> dict[str, float]:
 
 
 def flow_share(
-    model: MachineModel, outputs: Outputs, batch: Batch, weights: dict[str, float], loss: torch.Tensor
-) -> float:
-    """How much of the extractor's gradient is L_Flow's: ‖g_Flow‖ / (‖g_Flow‖ + ‖g − g_Flow‖), g of the whole loss.
+    model: MachineModel, outputs: Outputs, batch: Batch | SentBatch, weights: dict[str, float], loss: torch.Tensor
+) -> torch.Tensor:
+    """How much of the extractor's gradient is L_Flow's, a 0-d tensor.
+
+    ‖g_Flow‖ / (‖g_Flow‖ + ‖g − g_Flow‖), g of the whole loss.
 
     Args:
         model, outputs, batch, weights: as `total_loss`. loss: what that returned, its graph still there.
@@ -100,25 +102,25 @@ def flow_share(
     parameters = list(model.extractor.parameters())
     flow = weights["flow"] * TERMS["flow"](model, outputs, batch)
     if not flow.requires_grad:
-        return 0.0  # no clip of the batch is modelled
+        return loss.new_zeros(())  # no clip of the batch is modelled
     parts = torch.autograd.grad(flow, parameters, retain_graph=True, allow_unused=True)
     whole = torch.autograd.grad(loss, parameters, retain_graph=True)
     parts = [torch.zeros_like(p) if g is None else g for g, p in zip(parts, parameters, strict=True)]
     own, rest = (
-        float(torch.stack([g.norm() for g in gradients]).norm())
+        torch.stack([g.norm() for g in gradients]).norm()
         for gradients in (parts, [w - g for w, g in zip(whole, parts, strict=True)])
     )
-    return own / max(own + rest, 1e-30)
+    return own / (own + rest).clamp_min(1e-30)
 
 
 def total_loss(
-    model: MachineModel, outputs: Outputs, batch: Batch, weights: dict[str, float]
+    model: MachineModel, outputs: Outputs, batch: Batch | SentBatch, weights: dict[str, float]
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """The weighted sum of a system's terms (Eqs. 1 and 5), and each term by name.
 
     Args:
         model: `extractor.MachineModel`. outputs: what it returned for `batch`.
-        batch: `batches.Batch`.
+        batch: `Batch`, or one that was sent.
         weights: {term: weight}.
 
     Returns:

@@ -5,7 +5,6 @@ It tells every machine × attributes × domain of the training clips apart, by s
 """
 
 import json
-import time
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -21,11 +20,12 @@ from torch.nn.functional import linear, normalize
 from lib import clock
 from lib.network import checkpoint
 from lib.network.batch import Batch
-from lib.network.device import pick_precision, prepare, versions
+from lib.network.device import Stopwatch, pick_precision, prepare, read, versions
 from lib.network.experiment import OfAllMachines
 from lib.network.extractor import DIMENSIONS, Extractor, Outputs, map_size
 from lib.network.frontend import Cuts, MelSpectrogram, usual_spectrum
 from lib.network.mel import QUIETEST
+from lib.network.steps import Steps
 from lib.paths import readable, whole_file, write_text
 from lib.progress import progress
 from lib.recordings.classes import of_all_machines
@@ -155,9 +155,9 @@ class SharedBatches:
     probability `mixup` a batch is mixed as a whole, λ ~ U(0, 1) a clip, a random partner each, targets alike.
     """
 
-    def __init__(self, rows: pd.DataFrame, shared: Shared, segment: int, seed: int, device: torch.device | str = "cpu"):
+    def __init__(self, rows: pd.DataFrame, shared: Shared, segment: int, seed: int):
         """`rows` of the index with `category`; `segment` in samples; `seed` of the generator."""
-        self.rows, self.shared, self.segment, self.device = rows, shared, segment, device
+        self.rows, self.shared, self.segment = rows, shared, segment
         self.generator, self._queue = np.random.default_rng(seed), np.empty(0, np.int64)
 
     def draw(self) -> Batch:
@@ -170,7 +170,7 @@ class SharedBatches:
         places = rows["length"] if self.shared.shift else (rows["length"] - self.segment).clip(lower=0) + 1
         offset = (rng.random(n) * places).astype(np.int64)
         lam = rng.random(n) if rng.random() < self.shared.mixup else np.ones(n)
-        cuts, partner = Cuts.of(rows, offset, self.device), rng.permutation(n)
+        cuts, partner = Cuts.of(rows, offset), rng.permutation(n)
         return Batch(
             rows.index.to_numpy(), cuts, partner, lam, np.ones(n), rows["category"].to_numpy(), np.full(n, np.nan)
         )
@@ -192,7 +192,7 @@ class SharedTrainer:
         self.given, self.shared, self.device = training, training.settings.shared, training.device
         self.segment, self.mel = training.settings.segment_samples, training.mel
         heard = training.clips[training.clips["category"] >= 0]
-        self.batches = SharedBatches(heard, self.shared, self.segment, training.seed, self.device)
+        self.batches = SharedBatches(heard, self.shared, self.segment, training.seed)
         count = len(training.classes)
         if count < 2:
             raise ValueError(
@@ -211,22 +211,27 @@ class SharedTrainer:
         self.checkpoint, self.history = training.folder / "last.pt", []
         made = [training.provenance(), training.names, str(self.precision), self.device.type, torch.__version__]
         self.recipe = json.dumps(made)
+        self.steps = Steps(self._gradients, list(self.model.parameters()), self.device, count)
 
-    def step(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """One step of the optimizer; returns the loss and the share of clips whose class is most probable, detached."""
-        batch = self.batches.draw()
+    def step(self) -> dict[str, torch.Tensor]:
+        """One step of the optimizer; returns `loss` and `accuracy`, the share of clips whose class is most probable."""
+        terms = self.steps(self.batches.draw())
+        self.optimizer.step()
+        self.schedule.step()
+        return terms
+
+    def _gradients(self, batch):
+        """From the bank to the gradients of one batch."""
         inputs = batch.spectrograms(self.given.samples, self.mel, self.segment)
         targets = torch.as_tensor(batch.classes(self.model.classes), dtype=torch.float32, device=self.device)
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
             outputs = self.model(inputs)
         cosines = self.model.cosines(outputs.embedding)
         loss = adacos_loss(cosines, targets, self.scale)
-        self.optimizer.zero_grad()
+        self.model.zero_grad()
         loss.backward()
-        self.optimizer.step()
-        self.schedule.step()
         found = (self.scale * cosines.detach()).logsumexp(dim=2).argmax(dim=1)
-        return loss.detach(), (found == targets.argmax(dim=1)).float().mean()
+        return {"loss": loss.detach(), "accuracy": (found == targets.argmax(dim=1)).float().mean()}
 
     @clock.counts("training")
     def run(self) -> pd.DataFrame:
@@ -235,13 +240,15 @@ class SharedTrainer:
         self.model.train()
         edges = np.unique(np.linspace(0, self.shared.steps, LINES + 1).astype(int))
         for first, last in list(pairwise(edges))[len(self.history) :]:
-            begin, rate = time.perf_counter(), self.schedule.get_last_lr()[0]
-            found = [torch.stack(self.step()) for _ in progress(range(first, last), f"step {first}")]
-            loss, accuracy = torch.stack(found).mean(dim=0).tolist()
+            watch, rate = Stopwatch(self.device), self.schedule.get_last_lr()[0]
+            found = [torch.stack(list(self.step().values())) for _ in progress(range(first, last), f"step {first}")]
+            watch.stop()
+            means = read(dict(zip(("loss", "accuracy"), torch.stack(found).mean(dim=0), strict=True)))
+            loss, accuracy = means["loss"], means["accuracy"]
             if not np.isfinite(loss):
                 raise ValueError(f"the loss became {loss} before step {last}; lower shared.learning_rate")
-            speed = (last - first) * self.shared.batch / (time.perf_counter() - begin)
-            row = {"step": int(last), "loss": loss, "accuracy": accuracy, "learning_rate": rate}
+            speed = (last - first) * self.shared.batch / watch.seconds
+            row = {"step": int(last), **means, "learning_rate": rate}
             self.history.append(row | {"clips_per_second": speed})
             print(f"step {last:4d}/{self.shared.steps}  loss {loss:.4g}  accuracy {accuracy:.3f}  lr {rate:.1e}  "
                   f"{speed:.0f} clips/s", flush=True)  # fmt: skip

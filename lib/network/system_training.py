@@ -61,8 +61,7 @@ class SystemTraining(Experiment):
     def batches(self) -> BalancedBatches:
         """New batches from the start: always the same ones, since the seed draws them."""
         target = self.labels.add_to(self.clips.part("train"))
-        segment = self.settings.segment_samples
-        return BalancedBatches(target, self.clips.pseudo, self.schedule, segment, self.seed, self.device)
+        return BalancedBatches(target, self.clips.pseudo, self.schedule, self.settings.segment_samples, self.seed)
 
     def generator(self) -> np.random.Generator:
         """Of the pseudo-target data."""

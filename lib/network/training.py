@@ -13,11 +13,13 @@ from torch.optim.swa_utils import update_bn
 from lib import clock
 from lib.network import checkpoint
 from lib.network.batch import Batch
-from lib.network.device import pick_precision, versions
+from lib.network.device import Stopwatch, pick_precision, read, versions
 from lib.network.extractor import DIMENSIONS, MachineModel, map_size
 from lib.network.flow import Flow
 from lib.network.frontend import Cuts, spectrograms, usual_spectrum
 from lib.network.losses import flow_share, machine_loss, term_weights, total_loss
+from lib.network.sent import SentBatch
+from lib.network.steps import Steps, Terms
 from lib.network.system_training import SystemTraining
 from lib.paths import readable, whole_file, write_text
 from lib.progress import progress
@@ -27,6 +29,7 @@ from lib.systems import System, find_system
 
 FLOW_EPS = 1e-12  # of AdamW, for the flow's weights
 COLLAPSE = 1e-2  # of the first epoch's embedding variance
+KEEP = 30  # s at least between two checkpoints: on a GPU an epoch takes less time than to write one
 RETRAIN = "delete it and run its training notebook (03 or 04) again"
 
 
@@ -52,17 +55,15 @@ def build_optimizer(model: MachineModel, learning_rate: float) -> torch.optim.Ad
     return torch.optim.AdamW(groups, lr=learning_rate, weight_decay=0.0, fused=True)
 
 
-def optimizer_step(
+def gradients(
     model: MachineModel,
-    batch: Batch,
+    batch: Batch | SentBatch,
     inputs: torch.Tensor,
     weights: dict[str, float],
     precision: torch.dtype,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
     share: bool = False,
-) -> dict[str, torch.Tensor | float]:
-    """One step of the optimizer; returns each loss term (detached, and `loss`, their weighted sum).
+) -> Terms:
+    """Leave the gradients of one batch; returns each loss term (detached, and `loss`, their weighted sum).
 
     With `share`, also `flow_share`, as `losses.flow_share`.
     """
@@ -70,12 +71,23 @@ def optimizer_step(
         outputs = model(inputs)
     loss, terms = total_loss(model, outputs, batch, weights)
     terms |= {"flow_share": flow_share(model, outputs, batch, weights, loss)} if share else {}
-    optimizer.zero_grad()
+    model.zero_grad()
     loss.backward()
-    optimizer.step()
-    if schedule is not None:
-        schedule.step()
     return {"loss": loss.detach(), **terms}
+
+
+def optimizer_step(
+    model: MachineModel,
+    batch: Batch | SentBatch,
+    inputs: torch.Tensor,
+    weights: dict[str, float],
+    precision: torch.dtype,
+    optimizer: torch.optim.Optimizer,
+) -> Terms:
+    """`gradients`, and one step of the optimizer."""
+    terms = gradients(model, batch, inputs, weights, precision)
+    optimizer.step()
+    return terms
 
 
 def build_schedule(
@@ -112,7 +124,7 @@ class Trainer:
         )
         self.optimizer = build_optimizer(self.model, self.training.learning_rate)
         self.schedule = build_schedule(self.optimizer, self.training, self.batches.steps)
-        self.checkpoint = training.folder / "last.pt"
+        self.checkpoint, self._kept = training.folder / "last.pt", time.monotonic()
         made = [training.provenance(), training.names, str(self.precision), self.device.type, torch.__version__]
         self.recipe = json.dumps(made)
         self.history, self._collapsed = [], False
@@ -130,37 +142,46 @@ class Trainer:
         """Train up to `epochs` (default: all), resuming a checkpoint of the same recipe; returns the history."""
         self._resume()
         last = min(epochs or self.training.epochs, self.training.epochs)
+        steps = Steps(self._gradients, list(self.model.parameters()), self.device, len(self.given.labels.classes))
         for epoch in range(len(self.history), last):
-            self.history.append(self._epoch(epoch))
+            self.history.append(self._epoch(epoch, steps))
             print(_epoch_line(self.history[-1], self.training.epochs), flush=True)
             self._report_collapse()
-            if (epoch + 1) % self.training.checkpoint_epochs == 0 or epoch + 1 == last:
+            due = (epoch + 1) % self.training.checkpoint_epochs == 0 and time.monotonic() - self._kept > KEEP
+            if due or epoch + 1 == last:
                 self._keep()
+        self.model.zero_grad()  # of a recorded step, whose memory is then free
         if last == self.training.epochs and self.training.batchnorm_batches:
             self._estimate_batchnorm()
         return pd.DataFrame(self.history)
 
-    def _epoch(self, epoch):
+    def _gradients(self, batch, share=False):
+        """From the bank to the gradients of one batch."""
+        inputs = batch.spectrograms(self.samples, self.mel, self.batches.segment)
+        return gradients(self.model, batch, inputs, self.weights, self.precision, share)
+
+    def _epoch(self, epoch, steps):
+        """A row of the history. All is queued before anything is read, so that a GPU never waits for the host."""
         self.model.train()
-        begin, steps, sums, share = time.perf_counter(), self.batches.steps_per_epoch, {}, {}
+        watch, count, sums, share = Stopwatch(self.device), self.batches.steps_per_epoch, {}, {}
         watched = "flow" in self.weights and self.given.settings.flow.gradient_share
-        for step in progress(range(epoch * steps, (epoch + 1) * steps), f"epoch {epoch + 1}"):
+        for step in progress(range(epoch * count, (epoch + 1) * count), f"epoch {epoch + 1}"):
             batch = self.batches.draw(step)
-            inputs = batch.spectrograms(self.samples, self.mel, self.batches.segment)
             rate = self.schedule.get_last_lr()[0]
-            first = watched and step == epoch * steps
-            terms = optimizer_step(
-                self.model, batch, inputs, self.weights, self.precision, self.optimizer, self.schedule, first
-            )
-            share |= {"flow_share": terms.pop("flow_share")} if first else {}
+            terms = steps(batch, **({"share": True} if watched and step == epoch * count else {}))
+            self.optimizer.step()
+            self.schedule.step()
+            share |= {name: terms.pop(name) for name in ("flow_share",) if name in terms}
             sums = {name: sums.get(name, 0.0) + value for name, value in terms.items()}
-        means = {name: float(value) / steps for name, value in sums.items()}
+        watch.stop()
+        found = read({**sums, **share, **self._validate()})
+        means = {name: found[name] / count for name in sums}
         if not np.isfinite(means["loss"]):
+            inputs = batch.spectrograms(self.samples, self.mel, self.batches.segment)
             mend = self._mend(means, bool(inputs.isfinite().all()))
             raise ValueError(f"the loss became {means['loss']} in epoch {epoch + 1}: {mend}")
-        speed = steps * self.training.batch / (time.perf_counter() - begin)
-        means |= share
-        return {"epoch": epoch + 1, **means, **self._validate(), "learning_rate": rate, "clips_per_second": speed}
+        speed = count * self.training.batch / watch.seconds
+        return {"epoch": epoch + 1, **found, **means, "learning_rate": rate, "clips_per_second": speed}
 
     def _mend(self, means, audible):
         """What to change after a loss that is not finite, the likeliest cause first."""
@@ -179,13 +200,14 @@ class Trainer:
         drawn = (self.batches.draw(self.batches.steps - 1) for _ in range(self.training.batchnorm_batches))
         inputs = (batch.spectrograms(self.samples, self.mel, self.batches.segment) for batch in drawn)
         update_bn(inputs, self.model.extractor)
-        self.history[-1] |= self._validate()
+        self.history[-1] |= read(self._validate())
         print("BatchNorm estimated anew:", _epoch_line(self.history[-1], self.training.epochs), flush=True)
 
     @torch.no_grad()
     def _validate(self):
         """Loss of the held-out clips as target machine (t = 1), the share taken for it, and how much their embeddings
-        vary, mean over dimensions; watched, not used. Without held-out clips training clips show the variance."""
+        vary, mean over dimensions; watched, not used. Without held-out clips training clips show the variance.
+        0-d tensors, NaN for what is not there."""
         self.model.eval()
         held = len(self.validation) > 0
         inputs = spectrograms(self.samples, self.validation if held else self.trained, self.mel, self.batches.segment)
@@ -193,9 +215,9 @@ class Trainer:
             outputs = [self.model(part) for part in inputs.split(self.training.batch)]
         logits, embedding = (torch.cat([getattr(o, field) for o in outputs]) for field in ("logits", "embedding"))
         return {
-            "validation_loss": float(machine_loss(logits, torch.ones(len(logits)))) if held else np.nan,
-            "validation_accuracy": float((logits > 0).float().mean()) if held else np.nan,
-            "embedding_variance": float(embedding.var(dim=0, correction=0).mean()),
+            "validation_loss": machine_loss(logits, torch.ones_like(logits)) if held else np.nan,
+            "validation_accuracy": (logits > 0).float().mean() if held else np.nan,
+            "embedding_variance": embedding.var(dim=0, correction=0).mean(),
         }
 
     def _report_collapse(self):
@@ -215,6 +237,7 @@ class Trainer:
             "batches": json.dumps(self.batches.state()), "history": json.dumps(self.history),
         }  # fmt: skip
         checkpoint.keep(self.checkpoint, self.recipe, state)
+        self._kept = time.monotonic()
 
     def _resume(self):
         if self.history or (state := checkpoint.kept(self.checkpoint, self.recipe, self.device)) is None:

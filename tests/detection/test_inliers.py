@@ -167,7 +167,7 @@ def test_knn_is_the_mean_of_the_nearest_in_rising_order():
 def test_many_queries_are_scored_in_pieces(monkeypatch):
     knn, queries = KNN((1, 4)).fit(degenerate(40)), degenerate(11, seed=1)
     whole = knn.score(queries)
-    monkeypatch.setattr("lib.detection.inliers.QUERIES", 4)
+    monkeypatch.setattr("lib.detection.neighbours.QUERIES", 4)
     for name, values in knn.score(queries).items():
         assert np.allclose(values, whole[name], rtol=1e-12) and values.shape == (11,)
 

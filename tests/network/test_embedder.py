@@ -118,7 +118,7 @@ def test_pseudo_target_draws_beta_and_every_target_clip_alike(machine, monkeypat
 
     def watched(cuts, partners, lam):
         seen.append((partners.start.numpy(), lam.numpy()))
-        return np.zeros((len(cuts), 4)), None
+        return torch.zeros((len(cuts), 4)), None
 
     monkeypatch.setattr(embedder, "_embed", watched)
     source, target = given.clips.part("train", "source").iloc[[0] * 4000], given.clips.part("train", "target")
