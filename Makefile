@@ -4,6 +4,7 @@ PRESET ?= quick
 SEEDS ?= 0
 RUN ?= $(basename $(notdir $(PRESET)))
 CORES ?=
+CARD_JOBS ?=
 LAB ?=
 CSV ?= scores.csv
 VENV ?= .venv
@@ -16,11 +17,11 @@ unexport PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root --ip=127.0.0.1)
 
 demo: $(VENV)/ready
-	$(BIN)/python -m lib.batch --preset demo $(if $(CORES),--cores $(CORES))
+	$(BIN)/python -m lib.batch --preset demo $(if $(CORES),--cores $(CORES)) $(if $(CARD_JOBS),--card-jobs $(CARD_JOBS))
 
 run: $(VENV)/ready
 	@test -n "$(DATA)" || { echo 'usage: make run DATA=<folder> [PRESET=quick] [MACHINES="ToyCar valve"] [SEEDS="0 1"] [RUN=name]'; exit 2; }
-	$(BIN)/python -m lib.batch --data="$(DATA)" --preset="$(PRESET)" --machines="$(MACHINES)" --seeds="$(SEEDS)" --run="$(RUN)" $(if $(CORES),--cores $(CORES))
+	$(BIN)/python -m lib.batch --data="$(DATA)" --preset="$(PRESET)" --machines="$(MACHINES)" --seeds="$(SEEDS)" --run="$(RUN)" $(if $(CORES),--cores $(CORES)) $(if $(CARD_JOBS),--card-jobs $(CARD_JOBS))
 
 paper:
 	@$(MAKE) run PRESET=paper

@@ -84,7 +84,7 @@ class Training(Group):
     batchnorm_batches: Annotated[int, Field(ge=0)] = (
         0  # that BatchNorm's statistics are taken from at the end; 0: as is
     )
-    checkpoint_epochs: Positive = 1  # epochs between two checkpoints
+    checkpoint_epochs: Positive = 1  # epochs between two checkpoints, which are half a minute apart at least
     precision: Literal["auto", "bf16", "fp32"] = "auto"  # auto: bf16 where the hardware has it
 
 

@@ -70,7 +70,7 @@ KINDS = [("OE", "all"), ("SerialOE-DFlow", "m-n")]
 
 def test_the_host_waits_once_an_epoch_and_sends_one_copy_a_step(on_meta):
     """With every loss there is, and the share of the flow's gradient, which is read with the rest."""
-    settings = changed(flow={"gradient_share": True, "steps": 1})
+    settings = changed(flow={"gradient_share": True, "steps": 1}, training={"batch": 16})
     made, reads = on_meta(system="SerialOE-DFlow", parameter="m-n", settings=settings)
     with Waits() as waits:
         made.run(epochs=2)

@@ -121,6 +121,16 @@ def test_checkpoint_of_another_recipe_or_damaged_is_not_resumed(machine, capsys,
     assert "cannot be read" in capsys.readouterr().out
 
 
+def test_checkpoints_are_apart_in_time_but_for_the_last(machine, monkeypatch):
+    """An epoch on a GPU takes less time than to write one."""
+    for apart, expected in ((training.KEEP, [2]), (-1, [1, 2])):
+        monkeypatch.setattr(training, "KEEP", apart)
+        made, kept = trainer(machine, settings=changed(training={"epochs": 2, "checkpoint_epochs": 1})), []
+        monkeypatch.setattr(made, "_keep", lambda made=made, kept=kept: kept.append(len(made.history)))
+        made.run()
+        assert kept == expected
+
+
 def test_training_tells_the_machines_apart(root, machine):
     """Noise of another colour is learnt in a few epochs."""
     import soundfile
