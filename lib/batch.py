@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 
 from lib import clock, homes, paths
-from lib.console import Console
+from lib.console import KILLED, KILLED_THERE, Console
 from lib.locks import RunLock
+from lib.profiles import load_profile
 from lib.progress import cores
 from lib.settings import load_settings, seed_numbers
 
@@ -41,9 +42,13 @@ def main(arguments: list[str] | None = None) -> int:
         settings, seeds = load_settings(given.preset), seed_numbers(given.seeds)
         if not seeds:
             raise ValueError("no seeds: give whole numbers with spaces between, such as SEEDS='0 1'")
+        profile = load_profile(given.profile)
+        if not given.dry_run:
+            profile.check()
+        console.killed = KILLED if profile.local else KILLED_THERE
         run = _run_folder(given.run or Path(given.preset).stem)
         with RunLock(run.state) as lock:
-            return _batch(given, settings, seeds, run, lock.token, console)
+            return _batch(given, settings, seeds, run, lock.token, profile, console)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -72,8 +77,9 @@ def _arguments(arguments):
     parser.add_argument("--machines", default="", help="names; none: all with training and test clips")
     parser.add_argument("--seeds", default="0", help="such as '0 1 2 3'")
     parser.add_argument("--run", default="", help="name under outputs, or a path; none: the preset's name")
-    parser.add_argument("--cores", type=_positive, default=cores(), help="jobs at a time; none: all cores")
+    parser.add_argument("--cores", type=_positive, help="jobs at a time; none: all cores, or what the profile says")
     parser.add_argument("--card-jobs", type=_positive, default=0, help="trainings a graphics card; none: by its memory")
+    parser.add_argument("--profile", default="", help="name in workflow/profiles, or path of one; none: this computer")
     parser.add_argument("--clock", action="store_true", help="say afterwards where the seconds went")
     parser.add_argument("--dry-run", action="store_true", help="say what would run, and run nothing")
     return parser.parse_args(arguments)
@@ -102,10 +108,11 @@ def _run_folder(name):
     return paths.Run(folder.resolve())
 
 
-def _batch(given, settings, seeds, run, token, console):
+def _batch(given, settings, seeds, run, token, profile, console):
     from lib import graph, summary  # they take a second, which a refused command line should not
 
-    asked = given.preset, given.data, given.machines, seeds, given.cores, token, given.card_jobs
+    at_once = given.cores or (cores() if profile.local else profile.jobs)
+    asked = given.preset, given.data, given.machines, seeds, at_once, token, profile, given.card_jobs
     planned = graph.Graph.of(run, settings, *asked)
     for line in summary.first_lines(planned):
         console.say(line)
@@ -117,8 +124,12 @@ def _batch(given, settings, seeds, run, token, console):
     for left in (run.log, run.failures):
         left.unlink(missing_ok=True)
     status = planned.start(console)
+    if status and profile.grouped:  # what failed has taken along what shared its submission
+        console.say("again, each by itself: what failed and what shared a submission with it or waited for it")
+        console.failed.clear()
+        status = planned.start(console, alone=True)
     if status and not console.failed:
-        raise ValueError(f"Snakemake stopped: {summary.last_line(run.log)}; all that it said is in {run.log}")
+        raise ValueError(f"Snakemake stopped: {summary.why_it_stopped(run.log)}; all that it said is in {run.log}")
     if console.failed:
         summary.write_failures(run, console)  # the report tells them
         planned.go_on(console)

@@ -14,20 +14,21 @@ from lib.progress import duration
 
 BAR = "{n_fmt} of {total_fmt} notebooks |{bar:24}| {elapsed} gone, {remaining} left"
 KILLED = "its process was killed; most often memory ran out: run again with fewer CORES"
+KILLED_THERE = "the cluster ended it; most often its time or memory ran out: raise runtime or mem_mb in the profile"
 
 
 class Console:
     """Counts what the jobs of a run say, and shows it.
 
     Args:
-        stream: where lines go; a terminal gets a bar, too.
+        stream: where lines go; a terminal gets a bar, too. killed: what is said of a notebook that ends without a word.
 
     Attributes:
         failed: {(notebook, machine, *trained): one line} of the notebooks that failed.
     """
 
-    def __init__(self, stream: TextIO | None = None):
-        self.stream = stream or sys.stdout
+    def __init__(self, stream: TextIO | None = None, killed: str = KILLED):
+        self.stream, self.killed = stream or sys.stdout, killed
         self.failed: dict[tuple[str, ...], str] = {}
         self._running, self._total, self._done, self._bar, self._began = set(), 0, 0, None, time.monotonic()
         if hasattr(self.stream, "reconfigure"):  # a terminal of another encoding than the names of the clips
@@ -65,6 +66,7 @@ class Console:
         if event["state"] == "failed":
             self._fail(key, name, event["message"], event["executed"])
             return
+        self.failed.pop(key, None)  # it was submitted again
         if event["notebook"] == REPORT:  # is not among the notebooks that are counted
             self.say(f"{name}: {duration(event['seconds'])}")
             return
@@ -85,7 +87,7 @@ class Console:
         self.close()
         for notebook, machine, *trained in sorted(self._running):
             event = {"notebook": notebook, "machine": machine, "trained": trained}
-            self._fail(_key(event), _name(event), KILLED, "")
+            self._fail(_key(event), _name(event), self.killed, "")
         self._running.clear()
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -17,8 +18,9 @@ from lib import cards, dependencies, locks, paths, warm
 from lib.console import Console
 from lib.demo.data import make_demo_data
 from lib.detection.score_files import NOTEBOOKS
-from lib.job import EVENTS, REPORT
+from lib.job import EVENTS, REPORT, read_events
 from lib.presets import preset_path
+from lib.profiles import LOCAL, Profile
 from lib.recordings.clips import ClipBank
 from lib.recordings.plan import Plan, split_names
 from lib.settings import Settings
@@ -47,8 +49,8 @@ class Graph:
     Attributes:
         run, plan, bank, settings: what is done, where, with what.
         preset, data_root: as the notebooks are given them; an empty root is the preset's demo data.
-        cores: jobs at a time. token: of the run's lock.
-        places: trainings that share each graphics card; none without a card.
+        cores: jobs at a time. token: of the run's lock. profile: who carries out the jobs.
+        places: trainings that share each graphics card of this computer; none without a card.
     """
 
     run: paths.Run
@@ -59,6 +61,7 @@ class Graph:
     data_root: str
     cores: int
     token: str
+    profile: Profile = LOCAL
     places: tuple[int, ...] = ()
 
     @classmethod
@@ -72,6 +75,7 @@ class Graph:
         seeds: list[int],
         cores: int,
         token: str,
+        profile: Profile = LOCAL,
         card_jobs: int = 0,
     ) -> "Graph":
         """The graph that a command line asks for; demo data is made and the clips are decoded where that is due.
@@ -90,10 +94,9 @@ class Graph:
         asked = split_names(machines, bank.dataset.clips["machine"].unique())
         file = preset_path(preset)  # the jobs start elsewhere
         preset = preset if file == paths.PRESETS / f"{preset}.yaml" else str(file)
-        plan, root = Plan.of(bank, settings, asked, seeds), str(root) if data else ""
-        return cls(
-            run, plan, bank, settings, preset, root, cores, token, _places(settings, len(bank.samples), card_jobs)
-        )
+        plan, data_root = Plan.of(bank, settings, asked, seeds), str(root) if data else ""
+        places = _places(settings, len(bank.samples), card_jobs) if profile.local else ()
+        return cls(run, plan, bank, settings, preset, data_root, cores, token, profile, places)
 
     def drop_scores_of(self, failed: Iterable[tuple[str, ...]]) -> bool:
         """Take away what earlier calls scored with trainings that have failed now.
@@ -155,31 +158,36 @@ class Graph:
             "problems": {alias: self._problems(machine) for machine, alias in aliases.items()},
             "made": {notebook: self._made(notebook) for notebook in STEPS},
             "report": self._report() if self.settings.report else "",
+            "stored": self.profile.stored,
         }
 
-    def start(self, console: Console, *targets: str, finished: bool = False) -> int:
+    def start(self, console: Console, *targets: str, finished: bool = False, alone: bool = False) -> int:
         """Run Snakemake until it ends, with its jobs on the console; returns its exit status.
 
         Args:
             console: what a person sees. targets: files relative to the run's folder; none is the whole run.
-            finished: as `configuration`.
+            finished: as `configuration`. alone: whether no job shares a submission with others.
         """
         (self.run.state / EVENTS).write_text("")
-        command = self._command(finished, *targets)
-        warmth = warm.process() if sys.executable == PYTHON else contextlib.nullcontext({})
+        command = self._command(finished, *targets, alone=alone)
+        warms = self.profile.local and sys.executable == PYTHON  # else notebooks would leave what a cluster gave them
+        warmth = warm.process() if warms else contextlib.nullcontext({})
         with warmth as environment, open(self.run.log, "ab") as log:
             begin = log.tell()
-            process = psutil.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self._environment() | environment,
-                start_new_session=True,
-            )
+            with locks.interrupts_are_heard():
+                process = psutil.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=self._environment() | environment,
+                    start_new_session=True,
+                )
             try:
                 self._follow(process, console, begin, 0 if finished else self.plan.notebooks)
             finally:
+                if not self.profile.local:
+                    locks.interrupt(process)
                 locks.end_group(process)
         console.end()
         return process.returncode
@@ -216,23 +224,34 @@ class Graph:
                     if counted := bool(re.search(r"^total\s", text, re.MULTILINE)):
                         counts = {name: int(count) for name, count in _COUNT.findall(text)}
                         console.begin(counts, earlier=planned - sum(counts.values()))
-                for line in events:
-                    console.hear(json.loads(line))
+                for event in read_events(events):
+                    console.hear(event)
                 console.tick()
                 if ended:
                     if not counted and process.returncode == 0:
                         console.begin({}, earlier=planned)
                     return
 
-    def _command(self, finished, *targets):
+    def _command(self, finished, *targets, alone=False):
         path = self.run.state / "config.json"
         paths.write_text(path, json.dumps(self.configuration(finished), indent=1))
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(WORKFLOW / "Snakefile")]
-        command += ["--directory", str(self.run.root), "--configfile", str(path), "--cores", str(self.cores)]
-        command += ["--profile", str(WORKFLOW / "profiles" / "default")]
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(self._snakefile())]
+        command += ["--directory", str(self.run.root), "--configfile", str(path)]
+        own = str(self.profile.file) if self.profile != LOCAL else "none"
+        command += ["--profile", own, "--workflow-profile", str(LOCAL.file)]
+        command += ["--cores" if self.profile.local else "--jobs", str(self.cores)]
         if self.places:  # without a card the cores are the limit
             command += ["--resources", f"gpu={sum(self.places)}"]
+        if self.profile.stored:
+            command += ["--default-storage-prefix", str(self.run.root)]
+        if alone:
+            command += ["--groups", "none=none", "--retries", "0"]  # in place of the profile's; there is no such rule
         return [*command, "--", *targets] if targets else command
+
+    def _snakefile(self):
+        """Below the run's folder where its jobs get a copy of it, as they do with a storage plugin."""
+        file = WORKFLOW / "Snakefile"
+        return shutil.copy(file, self.run.state) if self.profile.stored else file
 
     def _environment(self):
         path = os.pathsep.join(filter(None, [str(paths.PROJECT), os.environ.get("PYTHONPATH")]))

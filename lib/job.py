@@ -5,6 +5,7 @@ NOTEBOOK may be `REPORT`, too: the run's pages.
 """
 
 import contextlib
+import fcntl
 import io
 import json
 import os
@@ -13,6 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import MutableMapping
+from typing import TextIO
 
 from lib import clock, locks, paths, step_clock
 from lib.settings import load_settings
@@ -26,9 +28,19 @@ EVENTS = "events.jsonl"  # in `paths.Run.state`: what the jobs of the last call 
 
 
 def report(run: paths.Run, **event) -> None:
-    """Append an event; one write, so that jobs at the same time do not mix."""
+    """Append an event, so that jobs at the same time do not mix: also those of several computers, hence the lock."""
     with open(run.state / EVENTS, "ab", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         file.write((json.dumps(event) + "\n").encode())
+
+
+def read_events(file: TextIO) -> list[dict]:
+    """What has been reported since this file was last read; the lock makes a network drive look anew."""
+    fcntl.flock(file, fcntl.LOCK_SH)
+    try:
+        return [json.loads(line) for line in file]
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def main(arguments: list[str] | None = None) -> int:

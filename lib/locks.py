@@ -13,7 +13,8 @@ import signal
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -22,6 +23,8 @@ TOKEN = "ASD_RUN"  # environment variable by which a process knows the run that 
 INTERVAL = 0.5  # s between two looks of the watch
 GRACE = 5.0  # s for a notebook to end its kernel
 PATIENCE = 60.0  # s that a new run waits for the notebooks of a killed one
+CANCEL = 10.0  # s for Snakemake to take its jobs out of a cluster's queue
+GONE = "the run that started this has ended, or locks of this disk do not reach from one computer to another"
 
 
 class RunLock:
@@ -55,18 +58,20 @@ class RunLock:
         self._file.close()
 
 
-def watch(state: Path) -> None:
+def watch(state: Path, ends: signal.Signals = signal.SIGTERM) -> None:
     """Tie this process and what it starts to the run that started it; does nothing where none did.
 
-    When that run is gone the process gets SIGTERM, and is killed with its children where that does not end it.
+    When that run is gone the process gets `ends`, and is killed with its children where that does not end it.
     """
     token = os.environ.get(TOKEN)
     if not token:
         return
-    jobs = _locked(Path(state) / "jobs.lock", fcntl.LOCK_SH, PATIENCE)
-    if jobs is None or not _alive(Path(state), token):
+    state = Path(state).absolute()  # Snakemake goes back to where it was started, at its end
+    jobs = _locked(state / "jobs.lock", fcntl.LOCK_SH, PATIENCE)
+    if jobs is None or not _alive(state, token):
+        print(f"{state}: {GONE}", file=sys.stderr, flush=True)
         os._exit(1)
-    threading.Thread(target=_end_with_the_run, args=(Path(state), token, jobs), daemon=True).start()
+    threading.Thread(target=_end_with_the_run, args=(state, token, jobs, ends), daemon=True).start()
 
 
 def end_group(leader: psutil.Process) -> None:
@@ -87,10 +92,30 @@ def end_group(leader: psutil.Process) -> None:
     _kill(living)
 
 
-def _end_with_the_run(state, token, _jobs):
+@contextmanager
+def interrupts_are_heard() -> Iterator[None]:
+    """What is started within the block hears SIGINT, also where this process does not: in a script's background."""
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if ignored:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        if ignored:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def interrupt(leader: psutil.Process) -> None:
+    """Have Snakemake take its jobs out of a cluster's queue, before it is ended; nothing where it has ended."""
+    with suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
+        leader.send_signal(signal.SIGINT)
+        leader.wait(CANCEL)
+
+
+def _end_with_the_run(state, token, _jobs, ends):
     while _alive(state, token):
         time.sleep(INTERVAL)
-    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), ends)
     time.sleep(GRACE)
     end_children()
     os._exit(1)

@@ -14,6 +14,7 @@ from lib import clock
 
 PROJECT = Path(__file__).resolve().parents[1]
 PRESETS = PROJECT / "workflow" / "presets"
+PROFILES = PROJECT / "workflow" / "profiles"
 NOTEBOOKS = PROJECT / "notebooks"
 OUTPUTS = PROJECT / "outputs"
 DATA = PROJECT / "data"  # where the real recordings go by themselves

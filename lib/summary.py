@@ -1,5 +1,6 @@
 """The first and the last lines of a run: what it is made of and what is left out, and where its results lie."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,10 +8,19 @@ from lib import paths
 from lib.clock import START_UP, Clock
 from lib.console import Console, shown
 from lib.graph import Graph
+from lib.locks import GONE
 from lib.progress import duration
 from lib.recordings import audit
 from lib.recordings.plan import told
 from lib.results import clock_table
+
+REASONS = (  # why a cluster carries out nothing: refused, not begun, not found there
+    re.compile(r"sbatch: error: (?!Batch job submission failed)(.+)"),
+    re.compile(r"sbatch: error: Batch job submission failed: (.+)"),
+    re.compile(rf"^.*{GONE}.*$", re.MULTILINE),
+    re.compile(r"^slurmstepd: error: .+$", re.MULTILINE),
+    re.compile(r"^.+: (?:not found|No such file or directory|Permission denied)$", re.MULTILINE),
+)
 
 
 def first_lines(graph: Graph) -> Iterator[str]:
@@ -33,7 +43,16 @@ def first_lines(graph: Graph) -> Iterator[str]:
     for machine, note in plan.notes:
         yield f"note       {machine}: {note}"
     trainings = len(plan.trainings) + len(plan.baselines) + len({made.seed for made in plan.shared})
+    yield from _at_once(graph, trainings)
+    yield f"log        {shown(run.log)}"
+
+
+def _at_once(graph, trainings):
+    """How many trainings go on at a time, and cores that stay idle."""
     threads = graph.settings.threads
+    if not graph.profile.local:
+        yield f"trainings  {trainings}, {threads} threads each, submitted as {shown(graph.profile.file)} says"
+        return
     at_once = min(max(1, graph.cores // threads), trainings, sum(graph.places) or trainings)
     yield f"trainings  {trainings}, {at_once} at a time on {graph.cores} cores, {threads} threads each"
     if graph.places:
@@ -41,7 +60,6 @@ def first_lines(graph: Graph) -> Iterator[str]:
     if trainings and (idle := graph.cores - trainings * threads) > 0:
         more = graph.cores // trainings
         yield f"           {idle} cores stay idle; `threads: {more}` in the preset uses them (and changes last digits)"
-    yield f"log        {shown(run.log)}"
 
 
 def write_failures(run: paths.Run, console: Console) -> None:
@@ -62,6 +80,8 @@ def last_lines(graph: Graph, console: Console, seconds: float) -> Iterator[str]:
             yield f"{name:10} {shown(folder)}{' (executed)' if name == 'notebooks' else ''}"
     if graph.settings.report and (page := run.report / "index.html").exists():
         yield f"report     {shown(page)}"
+    if console.failed and not graph.profile.local and (said := cluster_says(run.log)):
+        yield f"cluster    {said}"
     for line in told(graph.plan.left_out):
         yield f"left out   {line}"
     if run.refusals.exists():
@@ -77,10 +97,17 @@ def clock_lines(graph: Graph, own: Clock) -> Iterator[str]:
     return clock_table.printed(clock_table.ClockTable.of(graph.run), call)
 
 
-def last_line(log: Path) -> str:
-    """The last words of a log file."""
+def why_it_stopped(log: Path) -> str:
+    """What Snakemake's log says where no notebook had its say: the cluster's words, else the last ones."""
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
+    return cluster_says(log) or (lines[-1] if lines else "it said nothing")
+
+
+def cluster_says(log: Path) -> str:
+    """Why a cluster did not carry out a job, in its own words; empty where it did, or said nothing."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    said = [found[-1].strip().removesuffix("'.") for reason in REASONS if (found := reason.findall(text))]
+    return said[0] if said else ""
 
 
 def _counted(clips):
