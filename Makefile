@@ -1,27 +1,29 @@
-# make demo | test | test-all | test-browser | lint | lab | run | paper | data | fit | score | watch | figures | results | study | bench          every target sets $(VENV) up by itself
+# make demo | test | test-all | test-browser | test-slurm | lint | lab | run | paper | data | fit | score | watch | figures | results | study | bench          every target sets $(VENV) up by itself
 PYTHON ?= python3
 PRESET ?= quick
 SEEDS ?= 0
 RUN ?= $(basename $(notdir $(PRESET)))
 CORES ?=
 CARD_JOBS ?=
+PROFILE ?=
 LAB ?=
 CSV ?= scores.csv
 VENV ?= .venv
 BIN := $(VENV)/bin
+WHERE := $(if $(CORES),--cores $(CORES)) $(if $(CARD_JOBS),--card-jobs $(CARD_JOBS)) $(if $(PROFILE),--profile="$(PROFILE)")
 
-.PHONY: demo test test-all test-browser lint lab run paper data fit score watch figures results study bench
+.PHONY: demo test test-all test-browser test-slurm lint lab run paper data fit score watch figures results study bench
 export PYTHONPATH := $(CURDIR)
 export JUPYTER_PREFER_ENV_PATH := 1
 unexport PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root --ip=127.0.0.1)
 
-demo: $(VENV)/ready
-	$(BIN)/python -m lib.batch --preset demo $(if $(CORES),--cores $(CORES)) $(if $(CARD_JOBS),--card-jobs $(CARD_JOBS))
+demo: $(VENV)/$(if $(PROFILE),cluster,ready)
+	$(BIN)/python -m lib.batch --preset demo $(WHERE)
 
-run: $(VENV)/ready
-	@test -n "$(DATA)" || { echo 'usage: make run DATA=<folder> [PRESET=quick] [MACHINES="ToyCar valve"] [SEEDS="0 1"] [RUN=name]'; exit 2; }
-	$(BIN)/python -m lib.batch --data="$(DATA)" --preset="$(PRESET)" --machines="$(MACHINES)" --seeds="$(SEEDS)" --run="$(RUN)" $(if $(CORES),--cores $(CORES)) $(if $(CARD_JOBS),--card-jobs $(CARD_JOBS))
+run: $(VENV)/$(if $(PROFILE),cluster,ready)
+	@test -n "$(DATA)" || { echo 'usage: make run DATA=<folder> [PRESET=quick] [MACHINES="ToyCar valve"] [SEEDS="0 1"] [RUN=name] [PROFILE=slurm]'; exit 2; }
+	$(BIN)/python -m lib.batch --data="$(DATA)" --preset="$(PRESET)" --machines="$(MACHINES)" --seeds="$(SEEDS)" --run="$(RUN)" $(WHERE)
 
 paper:
 	@$(MAKE) run PRESET=paper
@@ -37,6 +39,9 @@ test-all: test
 
 test-browser: $(VENV)/ready
 	$(BIN)/python -m pytest -m browser tests/report
+
+test-slurm: $(VENV)/cluster
+	$(BIN)/python -m pytest -m slurm tests/test_slurm.py
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/nbstripout --verify notebooks/*.ipynb
@@ -69,3 +74,6 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	@command -v "$(PYTHON)" > /dev/null || { echo "there is no $(PYTHON): install Python 3.11 to 3.13, or make PYTHON=<where one is>"; exit 2; }
 	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v < (3, 14) or sys.exit("Python 3.11 to 3.13 is needed, this is %d.%d: make PYTHON=python3.12 …" % v)'
 	@"$(PYTHON)" workflow/set_up.py "$(VENV)"
+
+$(VENV)/cluster: $(VENV)/ready requirements-cluster.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-cluster.lock && touch $@

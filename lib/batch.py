@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from lib import clock, homes, paths
-from lib.console import KILLED, KILLED_THERE, Console
+from lib.console import KILLED_THERE, Console
 from lib.locks import RunLock
 from lib.profiles import load_profile
 from lib.progress import cores
@@ -45,7 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
         profile = load_profile(given.profile)
         if not given.dry_run:
             profile.check()
-        console.killed = KILLED if profile.local else KILLED_THERE
+        if not profile.local:
+            console.killed = KILLED_THERE
         run = _run_folder(given.run or Path(given.preset).stem)
         with RunLock(run.state) as lock:
             return _batch(given, settings, seeds, run, lock.token, profile, console)

@@ -21,14 +21,15 @@ class Console:
     """Counts what the jobs of a run say, and shows it.
 
     Args:
-        stream: where lines go; a terminal gets a bar, too. killed: what is said of a notebook that ends without a word.
+        stream: where lines go; a terminal gets a bar, too.
 
     Attributes:
         failed: {(notebook, machine, *trained): one line} of the notebooks that failed.
+        killed: what is said of a notebook that ends without a word.
     """
 
-    def __init__(self, stream: TextIO | None = None, killed: str = KILLED):
-        self.stream, self.killed = stream or sys.stdout, killed
+    def __init__(self, stream: TextIO | None = None):
+        self.stream, self.killed = stream or sys.stdout, KILLED
         self.failed: dict[tuple[str, ...], str] = {}
         self._running, self._total, self._done, self._bar, self._began = set(), 0, 0, None, time.monotonic()
         if hasattr(self.stream, "reconfigure"):  # a terminal of another encoding than the names of the clips

@@ -121,8 +121,7 @@ class Graph:
             console.say("making the tables from what finished")
         tables, scored = self.run.tables / "evaluation.csv", any(p.exists() for p in self.plan.score_files(self.run))
         if remade or (failed - {REPORT} and TABLES not in failed and tables.exists() and scored):
-            target = self.run.report / "index.html" if self.settings.report else tables
-            self.start(console, target.relative_to(self.run.root).as_posix(), finished=True)
+            self.start(console, REPORT if self.settings.report else TABLES, finished=True)
 
     def _made_by(self, notebook, machine, *which):
         """(machine, system, parameter, seed…) of the scores that a notebook of the run is behind."""
@@ -165,7 +164,7 @@ class Graph:
         """Run Snakemake until it ends, with its jobs on the console; returns its exit status.
 
         Args:
-            console: what a person sees. targets: files relative to the run's folder; none is the whole run.
+            console: what a person sees. targets: rules; none is the whole run.
             finished: as `configuration`. alone: whether no job shares a submission with others.
         """
         (self.run.state / EVENTS).write_text("")

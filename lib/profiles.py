@@ -22,7 +22,7 @@ class Profile:
     Attributes:
         file: they stand in. executor: Snakemake's plugin that carries out the jobs.
         jobs: submissions at a time on a cluster. grouped: whether short jobs share a submission.
-        stored: whether Snakemake looks at the run's folder through a storage plugin, as where it assumes no shared disk.
+        stored: whether Snakemake looks at the run's folder through a storage plugin, assuming no shared disk.
     """
 
     file: Path

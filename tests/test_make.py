@@ -20,7 +20,7 @@ def clone(tmp_path):
     """A copy of what make reads, in a folder whose name has a blank."""
     folder = tmp_path / "a clone"
     (folder / "workflow").mkdir(parents=True)
-    for name in ("Makefile", "requirements.lock", "pyproject.toml", "workflow/set_up.py"):
+    for name in ("Makefile", "requirements.lock", "requirements-cluster.lock", "pyproject.toml", "workflow/set_up.py"):
         shutil.copy(PROJECT / name, folder / name)
     return folder
 
@@ -125,6 +125,17 @@ def test_data_is_told_what_to_get(clone):
     ready(clone)
     status, printed = make(clone, "data", "DATA=real data", "MACHINES=fan ToyCar", "SETS=dev")
     assert status == 0 and printed[-1].endswith("-m lib.data real data --machines=fan ToyCar --sets=dev --zips=")
+
+
+def test_a_cluster_gets_what_it_needs_once_and_its_name_is_passed_on(clone):
+    ready(clone)
+    for times in (1, 0):
+        status, printed = make(clone, "run", "DATA=d", "PROFILE=my cluster")
+        assert status == 0 and printed[-1].endswith("--run=quick --profile=my cluster")
+        installed = [line for line in printed if line.endswith("--requirement requirements-cluster.lock")]
+        assert len(installed) == times
+    status, printed = make(clone, "run", "DATA=d")
+    assert status == 0 and printed[-1].endswith("--run=quick")
 
 
 def test_lab_takes_options_and_root_has_a_way(clone):

@@ -18,13 +18,23 @@ def test_environment_file_is_pyprojects_list():
     assert environment[-1]["pip"] == project
 
 
-def test_lock_holds_every_dependency_by_public_version():
+def locked(file):
+    """{name: version} of a lock, by public version each."""
+    lines = [line for line in (PROJECT / file).read_text().splitlines() if not line.startswith("#")]
+    assert not any("+" in line or "@" in line for line in lines)
+    return {name.lower().replace("_", "-"): version for name, version in (line.split("==") for line in lines)}
+
+
+def test_locks_hold_every_dependency_by_public_version():
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
-    lines = [line for line in (PROJECT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
-    locked = {line.split("==")[0].lower().replace("_", "-") for line in lines}
-    assert {re.split("[><=]", name)[0].lower() for name in wanted} <= locked
-    assert "torch==2.13.0" in lines and not any("+" in line or "@" in line for line in lines)
+    extras, lock, cluster = (
+        project["optional-dependencies"],
+        locked("requirements.lock"),
+        locked("requirements-cluster.lock"),
+    )
+    for wanted, there in ((project["dependencies"] + extras["dev"], lock), (extras["cluster"], cluster)):
+        assert {re.split("[><=]", name)[0].lower() for name in wanted} <= set(there)
+    assert lock["torch"] == "2.13.0" and not set(lock) & set(cluster)
 
 
 def test_readme_names_files_that_exist():

@@ -56,7 +56,9 @@ def started(cluster, tmp_path):
     preset.write_text(TINY)
 
     def call(profile, *arguments, **wish):
-        command = fakes.command(tmp_path, "--preset", preset, "--run", tmp_path / "run", "--profile", profile, *arguments)
+        command = fakes.command(
+            tmp_path, "--preset", preset, "--run", tmp_path / "run", "--profile", profile, *arguments
+        )
         process = subprocess.Popen(
             command, env=fakes.environment(**wish) | cluster.environment,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -79,7 +81,9 @@ def finished(folder):
 
 def submissions(folder):
     """The folder of the log of each submission: the rule or the group with its rules."""
-    return re.findall(r"has been submitted with SLURM jobid \d+ \(log: .*?/slurm_logs/([^/]+)/", Run(folder).log.read_text())
+    return re.findall(
+        r"has been submitted with SLURM jobid \d+ \(log: .*?/slurm_logs/([^/]+)/", Run(folder).log.read_text()
+    )
 
 
 def test_the_smoke_graph_survives_what_happens_on_a_cluster(cluster, profile, tmp_path):
@@ -137,6 +141,22 @@ def _disturb(cluster, folder):
     cluster.start_controller()
 
 
+def test_kubernetes_is_given_the_same_graph(tmp_path):
+    """Planned with its plugins; the run's folder is looked at through the storage plugin, and trainings get a GPU."""
+    planned = {}
+    for profile in ("default", "kubernetes"):
+        arguments = ("--machines", "fan", "--run", tmp_path / profile, "--profile", profile, "--dry-run")
+        status, printed = batch("--preset", "smoke", *arguments)
+        assert status == 0, printed
+        planned[profile] = printed.partition("would run ")[2]
+    assert planned["kubernetes"] == planned["default"] and planned["default"].startswith("16 notebooks\n")
+    log = (Run(tmp_path / "kubernetes").state / "dry-run.log").read_text()
+    assert f"output: {tmp_path / 'kubernetes' / 'fan' / 'audit.csv'} (send to storage)" in log
+    rules = re.findall(r"^rule (\S+):\n(.*?)(?=^\[|\Z)", log, re.MULTILINE | re.DOTALL)
+    with_gpu = {name[:2] for name, said in rules if "gpu_manufacturer=nvidia, gpu=1" in said}
+    assert with_gpu == {"02", "03", "04", "09"}
+
+
 def test_a_failure_takes_nothing_along_that_shared_its_submission(started, profile, tmp_path):
     """Gearbox's audit and fitting are submitted with fan's: those of fan are made, the tables, too."""
     process = started(profile(), "--machines", "fan gearbox", fail="gearbox")
@@ -154,7 +174,7 @@ def test_a_failure_takes_nothing_along_that_shared_its_submission(started, profi
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_run_that_is_ended_leaves_the_queue_and_goes_on(number, cluster, started, profile, tmp_path):
-    process = started(profile(), "--machines", "fan gearbox", kernel="03_oe_training")
+    process = started(profile(), "--machines", "fan", kernel="03_oe_training")
     events = Run(tmp_path / "run").state / "events.jsonl"
     cluster.wait_for(lambda: events.exists() and "03_oe" in events.read_text(), 300)
     process.send_signal(number)
@@ -162,7 +182,7 @@ def test_a_run_that_is_ended_leaves_the_queue_and_goes_on(number, cluster, start
     cluster.wait_for(lambda: not cluster.queue())
     if number == signal.SIGINT:
         assert process.returncode == 130 and printed.splitlines()[-1].startswith("stopped by Ctrl-C")
-    process = started(profile(), "--machines", "fan gearbox")
+    process = started(profile(), "--machines", "fan")
     printed = process.communicate(timeout=1200)[0]
     assert process.returncode == 0, printed
 
@@ -171,4 +191,6 @@ def test_what_the_cluster_refuses_is_said_in_a_line(started, profile, tmp_path):
     process = started(profile(slurm_partition="nowhere"), "--machines", "fan")
     printed = process.communicate(timeout=600)[0]
     assert process.returncode == 2 and "Traceback" not in printed
-    assert printed.splitlines()[-1].startswith("Snakemake stopped: invalid partition specified: nowhere; all that it said")
+    assert printed.splitlines()[-1].startswith(
+        "Snakemake stopped: invalid partition specified: nowhere; all that it said"
+    )
