@@ -188,24 +188,32 @@ def _build(folder, dataset, data, workers):
         measured = list(pool.map(measure, files, [data] * len(files), chunksize=32))
         lengths = np.array([length for length, _ in measured], np.int64)
         divisors, problems = levels.of_machines(dataset.clips["machine"], files, [peak for _, peak in measured])
-        starts = np.concatenate([[0], np.cumsum(lengths)])
         with whole_file(folder / "samples.i16", sync=False) as temporary:
-            _allocate(temporary, 2 * int(starts[-1]))
-            jobs = [Job(path, str(temporary), *place) for path, *place in zip(files, starts, lengths, divisors)]  # noqa: B905
-            decoded = list(pool.map(decode_into, jobs, [data] * len(jobs), chunksize=8))
+            decoded = _decode_all(pool, temporary, files, lengths, divisors, data)
+            wanted = np.array([row.pop("wanted", 0) for row in decoded], np.int64)
+            if (wanted > lengths).any():  # a header claimed too little
+                lengths = np.maximum(lengths, wanted)
+                decoded = _decode_all(pool, temporary, files, lengths, divisors, data)
     index = dataset.clips.join(pd.DataFrame(decoded, index=dataset.clips.index))
-    index["start"], index["room"] = starts[:-1], lengths
+    index["start"], index["room"] = np.cumsum(lengths) - lengths, lengths
     index["usable"] &= np.isfinite(divisors)
     problems += [(row.machine, row.path, problem, mend) for row in index.itertuples() for problem, mend in row.problems]
     for row in _same_audio(index).itertuples():
         problems.append((row.machine, row.path, f"copied: the same audio as {row.first}", "delete one of the two"))
-    index = index.drop(columns="problems")
+    index = index.drop(columns=["problems", "wanted"], errors="ignore")
     with whole_file(folder / "index.parquet", sync=False) as temporary:
         index.to_parquet(temporary)
     decoder = _decoder(data)
     state = {"fingerprint": _digest(index, decoder), "decoder": decoder, "clips": len(index), "problems": problems}
     with whole_file(folder / "bank.json", sync=False) as temporary:
         temporary.write_text(json.dumps(state, indent=1))
+
+
+def _decode_all(pool, path, files, lengths, divisors, data):
+    """Decode files, one behind the other, into `path`; a row of the index each."""
+    _allocate(path, 2 * int(lengths.sum()))
+    jobs = map(Job, files, [str(path)] * len(files), np.cumsum(lengths) - lengths, lengths, divisors)
+    return list(pool.map(decode_into, jobs, [data] * len(files), chunksize=8))
 
 
 def _digest(index, decoder):

@@ -23,9 +23,11 @@ LOWEST_RATE = 1000  # Hz; less is a broken header
 FULL_SCALE = 32768
 STATE = ("size", "modified_ns", "changed_ns")
 FLOATS = ("FLOAT", "DOUBLE")
-_BLOCK, _LITTLE = 1 << 16, 256  # frames read at a time; the latter where a file breaks off
+_BLOCK, _LITTLE = 1 << 20, 256  # frames read at a time; the latter where a file breaks off
+_BEHIND = 4096  # frames read at a time behind those that a header claims
 _UNKNOWN = 1 << 40  # frames; libsndfile gives more where a header does not say
-_FLAC_COUNT = 21  # byte of a FLAC header in whose lower half and the four behind it the number of samples stands
+_HEAD = 4096  # bytes, by which a file's kind is told
+_PLAUSIBLE = 16  # samples a byte of FLAC; a header that claims more is not believed
 _EXACT = ("PCM_16", "PCM_S8", "PCM_U8", "PCM_24", "PCM_32", "ULAW", "ALAW")
 
 
@@ -60,7 +62,8 @@ def measure(path: str, data: Data) -> tuple[int, float]:
         path: audio file. data: rate and channel of the bank.
 
     Returns:
-        (samples, peak): a peak of −1 for an integer format; (0, NaN) where the file cannot be read.
+        (samples, peak): a peak of −1 for an integer format; (0, NaN) where the file cannot be read. Of FLAC what its
+        header claims, which is less than `decode_into` finds where the header errs.
     """
     try:
         _refuse_pipe(path)
@@ -68,11 +71,13 @@ def measure(path: str, data: Data) -> tuple[int, float]:
             sound = headers.find_sound(content)
             if sound is not None and sound.form.bytes and sound.form.tag != headers.FLOAT:
                 return _room(sound.length // sound.form.frame, sound.form.rate, data.sample_rate), -1.0
+            if formats.kind_of(content[:_HEAD]) == "FLAC":
+                rate, claimed = headers.flac_claim(content)
+                if 0 < claimed <= _PLAUSIBLE * len(content):
+                    return _room(claimed, rate, data.sample_rate), -1.0
             content = bytes(content) if sound is None else sound.of(bytes(content))
         with _opened(content) as file:
             samples, _ = _read(file, content, "float32")
-            if file.format == "FLAC":
-                samples = max(samples, _behind_claim(content, "float32"), key=len)
             peak = _peak(samples[:, min(data.channel or 0, file.channels - 1)]) if file.subtype in FLOATS else -1.0
             return _room(len(samples), file.samplerate, data.sample_rate), peak
     except (soundfile.LibsndfileError, OSError, ValueError):
@@ -80,7 +85,11 @@ def measure(path: str, data: Data) -> tuple[int, float]:
 
 
 def decode_into(job: Job, data: Data) -> dict:
-    """Decode one file into its place in the bank; the row of the index that says what was found."""
+    """Decode one file into its place in the bank.
+
+    Returns:
+        The row of the index that says what was found, and `wanted`: samples for which there should have been room.
+    """
     state = dict(zip(STATE, file_state(job.path), strict=True))
     try:
         _refuse_pipe(job.path)
@@ -93,11 +102,13 @@ def decode_into(job: Job, data: Data) -> dict:
     if math.isnan(job.divisor):
         return state | _row(checksum_of(content))
     samples, row = decode(content, job.path, data, job.divisor)
-    with open(job.bank, "r+b") as file:
-        file.seek(2 * int(job.start))
-        file.write(samples[: job.room].tobytes())
     length = min(len(samples), job.room)
-    return state | row | {"length": length, "seconds": length / data.sample_rate}
+    with open(job.bank, "r+b", buffering=0) as file:
+        file.seek(2 * int(job.start))
+        sound = memoryview(np.ascontiguousarray(samples[:length])).cast("B")
+        while len(sound):
+            sound = sound[file.write(sound) :]
+    return state | row | {"length": length, "seconds": length / data.sample_rate, "wanted": len(samples)}
 
 
 def decode(
@@ -142,21 +153,21 @@ def _decode(content, name, divisor, loudest, data, row):
     kind, named = formats.kind_of(content), Path(name).suffix[1:].upper()
     if named and kind != named:
         row["problems"].append((f"another format: {kind} named .{named.lower()}; read as it is", "rename or export it"))
-    with _opened(content) as file:
+    plain = sound is not None and (sound.form.tag, sound.form.bytes) == (headers.PCM, 2)
+    with _Pcm16(sound, content) if plain else _opened(content) as file:
         row |= {"file_rate": file.samplerate, "channels": file.channels}
         _check(file, data, row)
         exact = file.subtype in _EXACT and file.samplerate == data.sample_rate
         samples, broken = _read(file, content, "int16" if exact else "float32")
-        if file.format == "FLAC" and len(whole := _behind_claim(content, samples.dtype.name)) > len(samples):
-            said = f"a header that claims too little: {len(samples)} of {len(whole)} samples; all read"
+        if len(samples) > file.claimed:
+            said = f"a header that claims too little: {file.claimed} of {len(samples)} samples; all read"
             row["problems"].append((said, "nothing, or export it again for a right header"))
-            samples = whole
-        if len(samples) < file.frames and (broken or file.frames < _UNKNOWN):
-            of = f" of {file.frames}" if file.frames < _UNKNOWN else ""
+        if len(samples) < file.claimed and (broken or file.claimed < _UNKNOWN):
+            of = f" of {file.claimed}" if file.claimed < _UNKNOWN else ""
             row["problems"].append((f"truncated: ends after {len(samples)}{of} samples", "copy the recording again"))
         floats = file.subtype in FLOATS
     samples = samples[:, data.channel or 0] if samples.shape[1] > 1 else samples[:, 0]
-    peak = float(np.abs(samples.astype(np.float32)).max(initial=0))
+    peak = 0.0 if exact else float(np.abs(samples).max(initial=0))
     if not exact:
         row["divisor"] = divisor if floats else 1.0
         if floats and peak > loudest * divisor:
@@ -198,45 +209,74 @@ def _check(file, data, row):
 
 
 class _opened(soundfile.SoundFile):
-    """A file that is read from front to back: libsndfile cannot seek in one that is cut off or has no length."""
+    """A file that is read from front to back: libsndfile cannot seek in one that is cut off or has no length.
 
-    def __init__(self, content):
-        super().__init__(io.BytesIO(content))
+    `claimed` is the number of frames that its header claims. That of FLAC is not `believed` at first: such a file is
+    read to its end.
+    """
+
+    def __init__(self, content, believed=False):
+        stream = io.BytesIO(content)
+        self.believed = believed or formats.kind_of(content) != "FLAC"
+        if not self.believed:
+            with stream.getbuffer() as whole:
+                headers.forget_flac_claim(whole, headers.tag_end(content))
+        super().__init__(stream)
+        self.claimed = self.frames if self.believed else headers.flac_claim(content)[1] or _UNKNOWN
 
     def seekable(self):
         return False
 
 
+class _Pcm16(contextlib.AbstractContextManager):
+    """A WAV file of 16-bit samples as `_opened` would give it; there is nothing to decode."""
+
+    subtype, believed = "PCM_16", True
+
+    def __init__(self, sound, content):
+        """`content` as `headers.Sound.of` gives it."""
+        self.samplerate, self.channels = sound.form.rate, sound.form.channels
+        self.samples = np.frombuffer(content, "<i2", offset=len(content) - sound.length).reshape(-1, self.channels)
+        self.frames = self.claimed = len(self.samples)
+
+    def __exit__(self, *_):
+        return None
+
+    def read(self, frames, dtype, always_2d):
+        """All of them, whatever is asked."""
+        return self.samples if dtype == "int16" else self.samples.astype(dtype) / FULL_SCALE
+
+
 def _read(file, content, dtype):
     """(n, channels) samples up to the end or to where the file breaks off, and whether it does."""
-    try:
-        return _blocks(file, dtype, _BLOCK, []), False
-    except soundfile.LibsndfileError:
-        blocks = []
-        with _opened(content) as again, contextlib.suppress(soundfile.LibsndfileError):
-            _blocks(again, dtype, _LITTLE, blocks)
-        return np.concatenate([np.empty((0, file.channels), dtype), *blocks]), True
-
-
-def _behind_claim(content, dtype):
-    """(n, channels) samples of a FLAC file whatever number its header claims; none where it breaks off."""
-    at = headers.tag_end(content) + _FLAC_COUNT
-    whole = bytearray(content)
-    whole[at] &= 0xF0
-    whole[at + 1 : at + 5] = bytes(4)
-    try:
-        with _opened(bytes(whole)) as file:
-            return _blocks(file, dtype, _BLOCK, [])
-    except soundfile.LibsndfileError:
-        return np.empty((0, 1), dtype)
+    blocks = []
+    with contextlib.suppress(soundfile.LibsndfileError):
+        samples = _blocks(file, dtype, _BLOCK, blocks)
+        if file.believed or len(samples) >= file.claimed:
+            return samples, False
+    if not file.believed:  # a tag behind the sound, or it breaks off
+        with _opened(content, believed=True) as again:
+            return _read(again, content, dtype)
+    blocks.clear()
+    with _opened(content, believed=True) as again, contextlib.suppress(soundfile.LibsndfileError):
+        _blocks(again, dtype, _LITTLE, blocks)
+    return np.concatenate([np.empty((0, file.channels), dtype), *blocks]), True
 
 
 def _blocks(file, dtype, size, blocks):
-    left = file.frames  # what is behind them may be a tag, on which libsndfile stumbles
-    while left > 0 and len(block := file.read(min(size, left), dtype=dtype, always_2d=True)):
+    """(n, channels) samples, `size` frames at a time, put into `blocks` as they come.
+
+    Never far more than are there, since libsndfile fills what is missing with zeros; what is behind the sound may be a
+    tag, on which it stumbles.
+    """
+    read = 0
+    while read < file.frames:
+        count = min(size, file.frames - read, max(file.claimed - read, _BEHIND))
+        if not len(block := file.read(count, dtype=dtype, always_2d=True)):
+            break
         blocks.append(block)
-        left -= len(block)
-    return np.concatenate([np.empty((0, file.channels), dtype), *blocks])
+        read += len(block)
+    return blocks[0] if len(blocks) == 1 else np.concatenate([np.empty((0, file.channels), dtype), *blocks])
 
 
 def _room(frames, rate, target):

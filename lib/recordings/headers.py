@@ -25,6 +25,7 @@ _LIKE, _QUIET = 4.0, 0.35  # what is more times louder than the sound before it,
 _METADATA = 1 << 20  # bytes, within which the sound begins behind a broken chunk
 _SEARCHED = 4096  # bytes, before which a header begins
 _LEAST = 4097  # bytes: less behind the sound is padding
+_FLAC_RATE = 18  # byte of a FLAC header where the rate begins
 
 
 @dataclass(frozen=True)
@@ -102,10 +103,13 @@ class Sound:
 
     def of(self, content: bytes) -> bytes:
         """The file as libsndfile reads it: a header that fits, and the sound."""
+        header = self.form.header(self.length)
+        if not self.shift and len(content) == len(header) + self.length and content.startswith(header):
+            return content
         sound = content[self.start : self.start + self.length]
         if self.shift:
             sound = (np.frombuffer(sound, "<i4") << self.shift).tobytes()
-        return self.form.header(self.length) + sound
+        return header + sound
 
 
 def find_sound(content: bytes | mmap.mmap) -> Sound | None:
@@ -149,6 +153,19 @@ def tag_end(content: bytes | mmap.mmap) -> int:
     if content[:3] != b"ID3" or len(content) <= 10:
         return 0
     return 10 + sum((byte & 127) << shift for byte, shift in zip(content[6:10], (21, 14, 7, 0), strict=True))
+
+
+def flac_claim(content: bytes | mmap.mmap) -> tuple[int, int]:
+    """Rate [Hz] and number of samples that the header of a FLAC file claims; 0 samples where it does not know."""
+    start = tag_end(content) + _FLAC_RATE
+    numbers = int.from_bytes(content[start : start + 8])  # 20 bits of rate, 8 of channels and depth, 36 of samples
+    return numbers >> 44, numbers & (1 << 36) - 1
+
+
+def forget_flac_claim(content: bytearray | memoryview, start: int) -> None:
+    """Set the number of samples in the header of a FLAC file to 0, which says unknown; `start`: as `tag_end`."""
+    content[start + _FLAC_RATE + 3] &= 0xF0
+    content[start + _FLAC_RATE + 4 : start + _FLAC_RATE + 8] = bytes(4)
 
 
 def _begin(content):

@@ -35,6 +35,19 @@ def test_bank_holds_every_sample(root, run, train):
     assert np.array_equal(bank.sound(row), long) and row.seconds == 2.5
 
 
+def test_a_header_that_claims_too_little_leaves_every_clip_whole(root, run, train):
+    path = train / "section_00_source_train_normal_0050_m-n_W.flac"
+    long, content = write_noise(path, seconds=2.5, seed=50), bytearray(path.read_bytes())
+    content[22:26] = (RATE // 2).to_bytes(4, "big")
+    path.write_bytes(content)
+    bank = ClipBank.open(run, root, Data())
+    assert "claims too little: 8000 of 40000 samples" in problems_of(bank, path.name)
+    for row in bank.clips.itertuples():
+        expected = long if row.path == str(path) else soundfile.read(row.path, dtype="int16")[0]
+        assert np.array_equal(bank.sound(row), expected)
+    assert 2 * bank.clips["room"].sum() == 2 * bank.clips["length"].sum() == bank.samples.nbytes
+
+
 def built(monkeypatch):
     """Count the builds of banks from here on."""
     count, original = [], clips._build
