@@ -117,7 +117,7 @@ class Optimization:
         self.norm_gradients = parameters.grad[: sum(p.numel() for p in norms)]
         self.adam = torch.optim.Adam([parameters], learning_rate, fused=True)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def step(self, inputs: torch.Tensor) -> torch.Tensor:
         """One step on (n, dimensions) vectors; returns their summed squared error before it, a 0-d tensor."""
         passed, outputs = [], inputs

@@ -8,7 +8,6 @@ from scipy.signal import sosfiltfilt, sosfreqz
 from lib.network.frontend import (
     Cuts,
     MelSpectrogram,
-    _magnitude,
     column_weights,
     gather,
     highpass,
@@ -113,8 +112,17 @@ def test_a_quiet_clip_has_weights_and_a_silent_one_has_equal_ones():
     assert np.allclose(power_weights(quiet * 1e-4, np.array([0, 100]), 100), 0.5)
 
 
-def test_a_magnitude_off_the_cpu_is_one():
-    assert _magnitude(torch.empty(2, 3, dtype=torch.complex64, device="meta")).dtype == torch.float32
+def test_off_the_cpu_all_waves_at_once_give_the_same_kind_of_spectrogram():
+    mel, waves = MelSpectrogram(Frontend(), 16000), torch.randn(2, 8000)
+    there = mel.to("meta")(waves.to("meta"))
+    assert (there.shape, there.dtype) == ((2, 1, 224, 32), torch.float32)
+
+
+def test_waves_too_short_to_be_reflected_are_refused():
+    mel = MelSpectrogram(Frontend(), 16000)
+    assert mel(torch.randn(1, 1025)).shape[-1] == mel.frames(1025)
+    with pytest.raises(ValueError, match="1024 samples: a window of 2048 needs more than 1024"):
+        mel(torch.randn(1, 1024))
 
 
 def test_power_weights_follow_the_event():
