@@ -1,7 +1,5 @@
 """Decoding one audio file to int16 at the bank's rate, with every problem found and its mend."""
 
-import contextlib
-import io
 import math
 import mmap
 import os
@@ -15,6 +13,7 @@ import soundfile
 import soxr
 
 from lib.recordings import formats, headers
+from lib.recordings.reading import UNKNOWN, Opened, Pcm16, read_all
 from lib.settings import Data
 
 VERSION = 4  # raise it when the same file would give other samples: banks are built anew, results follow
@@ -23,9 +22,6 @@ LOWEST_RATE = 1000  # Hz; less is a broken header
 FULL_SCALE = 32768
 STATE = ("size", "modified_ns", "changed_ns")
 FLOATS = ("FLOAT", "DOUBLE")
-_BLOCK, _LITTLE = 1 << 20, 256  # frames read at a time; the latter where a file breaks off
-_BEHIND = 4096  # frames read at a time behind those that a header claims
-_UNKNOWN = 1 << 40  # frames; libsndfile gives more where a header does not say
 _HEAD = 4096  # bytes, by which a file's kind is told
 _PLAUSIBLE = 16  # samples a byte of FLAC; a header that claims more is not believed
 _EXACT = ("PCM_16", "PCM_S8", "PCM_U8", "PCM_24", "PCM_32", "ULAW", "ALAW")
@@ -76,8 +72,8 @@ def measure(path: str, data: Data) -> tuple[int, float]:
                 if 0 < claimed <= _PLAUSIBLE * len(content):
                     return _room(claimed, rate, data.sample_rate), -1.0
             content = bytes(content) if sound is None else sound.of(bytes(content))
-        with _opened(content) as file:
-            samples, _ = _read(file, content, "float32")
+        with Opened(content) as file:
+            samples, _ = read_all(file, content, "float32")
             peak = _peak(samples[:, min(data.channel or 0, file.channels - 1)]) if file.subtype in FLOATS else -1.0
             return _room(len(samples), file.samplerate, data.sample_rate), peak
     except (soundfile.LibsndfileError, OSError, ValueError):
@@ -154,16 +150,16 @@ def _decode(content, name, divisor, loudest, data, row):
     if named and kind != named:
         row["problems"].append((f"another format: {kind} named .{named.lower()}; read as it is", "rename or export it"))
     plain = sound is not None and (sound.form.tag, sound.form.bytes) == (headers.PCM, 2)
-    with _Pcm16(sound, content) if plain else _opened(content) as file:
+    with Pcm16(sound, content) if plain else Opened(content) as file:
         row |= {"file_rate": file.samplerate, "channels": file.channels}
         _check(file, data, row)
         exact = file.subtype in _EXACT and file.samplerate == data.sample_rate
-        samples, broken = _read(file, content, "int16" if exact else "float32")
+        samples, broken = read_all(file, content, "int16" if exact else "float32")
         if len(samples) > file.claimed:
             said = f"a header that claims too little: {file.claimed} of {len(samples)} samples; all read"
             row["problems"].append((said, "nothing, or export it again for a right header"))
-        if len(samples) < file.claimed and (broken or file.claimed < _UNKNOWN):
-            of = f" of {file.claimed}" if file.claimed < _UNKNOWN else ""
+        if len(samples) < file.claimed and (broken or file.claimed < UNKNOWN):
+            of = f" of {file.claimed}" if file.claimed < UNKNOWN else ""
             row["problems"].append((f"truncated: ends after {len(samples)}{of} samples", "copy the recording again"))
         floats = file.subtype in FLOATS
     samples = samples[:, data.channel or 0] if samples.shape[1] > 1 else samples[:, 0]
@@ -206,77 +202,6 @@ def _check(file, data, row):
     if file.samplerate < data.sample_rate:
         heard = f"recorded at {file.samplerate} Hz: silent above {file.samplerate // 2} Hz"
         row["problems"].append((heard, f"record at {data.sample_rate} Hz, or lower data.sample_rate"))
-
-
-class _opened(soundfile.SoundFile):
-    """A file that is read from front to back: libsndfile cannot seek in one that is cut off or has no length.
-
-    `claimed` is the number of frames that its header claims. That of FLAC is not `believed` at first: such a file is
-    read to its end.
-    """
-
-    def __init__(self, content, believed=False):
-        stream = io.BytesIO(content)
-        self.believed = believed or formats.kind_of(content) != "FLAC"
-        if not self.believed:
-            with stream.getbuffer() as whole:
-                headers.forget_flac_claim(whole, headers.tag_end(content))
-        super().__init__(stream)
-        self.claimed = self.frames if self.believed else headers.flac_claim(content)[1] or _UNKNOWN
-
-    def seekable(self):
-        return False
-
-
-class _Pcm16(contextlib.AbstractContextManager):
-    """A WAV file of 16-bit samples as `_opened` would give it; there is nothing to decode."""
-
-    subtype, believed = "PCM_16", True
-
-    def __init__(self, sound, content):
-        """`content` as `headers.Sound.of` gives it."""
-        self.samplerate, self.channels = sound.form.rate, sound.form.channels
-        self.samples = np.frombuffer(content, "<i2", offset=len(content) - sound.length).reshape(-1, self.channels)
-        self.frames = self.claimed = len(self.samples)
-
-    def __exit__(self, *_):
-        return None
-
-    def read(self, frames, dtype, always_2d):
-        """All of them, whatever is asked."""
-        return self.samples if dtype == "int16" else self.samples.astype(dtype) / FULL_SCALE
-
-
-def _read(file, content, dtype):
-    """(n, channels) samples up to the end or to where the file breaks off, and whether it does."""
-    blocks = []
-    with contextlib.suppress(soundfile.LibsndfileError):
-        samples = _blocks(file, dtype, _BLOCK, blocks)
-        if file.believed or len(samples) >= file.claimed:
-            return samples, False
-    if not file.believed:  # a tag behind the sound, or it breaks off
-        with _opened(content, believed=True) as again:
-            return _read(again, content, dtype)
-    blocks.clear()
-    with _opened(content, believed=True) as again, contextlib.suppress(soundfile.LibsndfileError):
-        _blocks(again, dtype, _LITTLE, blocks)
-    return np.concatenate([np.empty((0, file.channels), dtype), *blocks]), True
-
-
-def _blocks(file, dtype, size, blocks):
-    """(n, channels) samples, `size` frames at a time, put into `blocks` as they come.
-
-    Never far more than are there, since libsndfile fills what is missing with zeros; what is behind the sound may be a
-    tag, on which it stumbles.
-    """
-    read = 0
-    while read < file.frames:
-        count = min(size, file.frames - read, max(file.claimed - read, _BEHIND))
-        if not len(block := file.read(count, dtype=dtype, always_2d=True)):
-            break
-        blocks.append(block)
-        read += len(block)
-    return blocks[0] if len(blocks) == 1 else np.concatenate([np.empty((0, file.channels), dtype), *blocks])
 
 
 def _room(frames, rate, target):

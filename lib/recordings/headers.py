@@ -162,10 +162,12 @@ def flac_claim(content: bytes | mmap.mmap) -> tuple[int, int]:
     return numbers >> 44, numbers & (1 << 36) - 1
 
 
-def forget_flac_claim(content: bytearray | memoryview, start: int) -> None:
-    """Set the number of samples in the header of a FLAC file to 0, which says unknown; `start`: as `tag_end`."""
-    content[start + _FLAC_RATE + 3] &= 0xF0
-    content[start + _FLAC_RATE + 4 : start + _FLAC_RATE + 8] = bytes(4)
+def forget_flac_claim(content: memoryview) -> None:
+    """Set the number of samples in the header of a FLAC file, where it is whole, to 0, which says unknown."""
+    at = tag_end(bytes(content[:11])) + _FLAC_RATE + 3
+    if at + 5 <= len(content):
+        content[at] &= 0xF0
+        content[at + 1 : at + 5] = bytes(4)
 
 
 def _begin(content):

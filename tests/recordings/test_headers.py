@@ -229,9 +229,15 @@ def test_flac_that_claims_half_its_samples(tmp_path):
     assert np.array_equal(samples, NOISE) and "claims too little: 8000 of 16000 samples; all read" in said
 
 
+@pytest.mark.parametrize("length", [4, 21, 25, 41])
+def test_a_flac_that_ends_in_its_header_is_a_problem(tmp_path, length):
+    _, row, said = decode(tmp_path, flac()[:length], "a.flac")
+    assert not row["usable"] and "cannot be decoded" in said
+
+
 def test_flac_is_not_decoded_to_be_measured(monkeypatch, tmp_path):
     """The room in the bank is what its header claims, unless that is beyond belief."""
-    monkeypatch.setattr(decoding, "_read", lambda *_: (np.empty((7, 1), np.float32), False))
+    monkeypatch.setattr(decoding, "read_all", lambda *_: (np.empty((7, 1), np.float32), False))
     content, path = bytearray(flac()), tmp_path / "a.flac"
     path.write_bytes(content)
     assert measure(str(path), Data()) == (RATE, -1.0)
