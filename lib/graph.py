@@ -204,8 +204,9 @@ class Graph:
         for name, lines in _JOB.findall(printed):
             wildcards = re.search(r"^    wildcards: (.*)$", lines, re.MULTILINE)
             found.append(f"{name} {wildcards[1] if wildcards else ''}".strip())
-        for alias, machine in self.configuration()["names"].items():
-            found = [line.replace(f"machine={alias}", f"machine={machine}") for line in found]
+        for machine in self.plan.audits:
+            if (alias := self._alias(machine)) != machine:
+                found = [line.replace(f"machine={alias}", f"machine={machine}") for line in found]
         return sorted(found)
 
     def _follow(self, process, console, begin, planned):

@@ -10,16 +10,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+from pyarrow import compute as pc
 
 from lib import clock
 from lib.detection import score_files
+from lib.detection.score_files import COLUMNS
 from lib.paths import Run
 from lib.recordings.clips import ClipBank
 from lib.recordings.plan import Plan
 from lib.settings import Settings
 from lib.systems import EXTRACTORS, ROWS_OF, SPECTRUM, folder_of
 
+WORDS = ("machine", "parameter", "aggregator", "part", "clip", "domain", "label")  # of which few are different
 LEFT_OUT = ("machine", "system", "parameter", "seed", "file", "state", "why")
 MISSING, FAILED, REFUSED, NOT_PLANNED = "missing", "failed", "refused", "left out"  # the column `state`
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -46,7 +51,9 @@ class Collected:
         """
         keys = ["machine", "system", "seed"]
         lacking = set(self.left_out.loc[self.left_out["file"] != "", keys].itertuples(index=False, name=None))
-        groups = self.scores[keys].apply(tuple, axis=1) if lacking else self.scores["seed"]
+        if not lacking:
+            return self.scores
+        groups = self.scores[keys].apply(tuple, axis=1)
         whole = ~groups.isin(lacking)
         return self.scores[whole | ~whole.groupby(self.scores["system"]).transform("any")]
 
@@ -90,10 +97,9 @@ def collect(run: Run, plan: Plan, settings: Settings, bank: ClipBank) -> Collect
         scores, state, why = _read(run, path, made, score_files.expected_provenance(path.name, made, settings, bank))
         if scores is None:
             left.append((*made, str(path.relative_to(run.root)), state, why))
-        elif made.system == SPECTRUM:  # nothing random: the same beside every seed of the others
-            tables += [scores.assign(seed=seed) for seed in plan.seeds]
-        else:
-            tables.append(scores)
+        else:  # nothing is random in Spectrum: the same beside every seed of the others
+            seeds = plan.seeds if made.system == SPECTRUM else [made.seed]
+            tables += [_in_brief(scores, made.machine in settings.evaluation.weighted_machines, s) for s in seeds]
     left_out = pd.DataFrame(left, columns=LEFT_OUT)
     if not tables:
         reasons = "".join(f"\n  {line}" for line in Collected(pd.DataFrame(), left_out).lines()[:5])
@@ -102,7 +108,8 @@ def collect(run: Run, plan: Plan, settings: Settings, bank: ClipBank) -> Collect
             f"run the training notebooks (02, 03, 04) and 05_inlier_fitting, or the whole run (make demo, make run)"
             f"{reasons}"
         )
-    return Collected(pd.concat(tables, ignore_index=True), left_out)
+    together = pa.concat_tables(tables, promote_options="permissive").unify_dictionaries()
+    return Collected(together.to_pandas(), left_out)
 
 
 def command(preset: str, data_root: str, run: Run) -> str:
@@ -124,17 +131,28 @@ def _read(run, path, made, expected):
         reason = _failure(run, path.name, made)
         return (None, FAILED, reason) if reason else (None, MISSING, "not there yet")
     try:
-        if why := score_files.difference(score_files.scores_provenance(path), expected):
+        known, table = score_files.read_scores(path)
+        if why := score_files.difference(known, expected):
             return None, REFUSED, f"{why}; run {' and '.join(score_files.notebooks_of(path.name, made)[::-1])} again"
-        scores = score_files.load_scores(path)
+        scores = score_files.checked(table, path)
     except ValueError as error:
         return None, REFUSED, str(error).removeprefix(f"{path}: ")
     systems = ROWS_OF.get(made.system, (made.system,))
-    held = scores[["machine", "system", "parameter", "seed"]].drop_duplicates()
+    held = scores.select(score_files.NAMES).group_by(list(score_files.NAMES)).aggregate([])
     wanted = {(made.machine, system, made.parameter, made.seed) for system in systems}
-    if odd := set(held.itertuples(index=False, name=None)) - wanted:
+    if odd := {tuple(row.values()) for row in held.to_pylist()} - wanted:
         return None, REFUSED, f"holds scores of {', '.join(map(str, min(odd)))}; {score_files.MEND}"
     return scores, "", ""
+
+
+def _in_brief(scores, weighted, seed):
+    """A table as millions of rows fit into memory: words as numbers, and no weighted mean where none is asked for."""
+    if not weighted:
+        scores = scores.filter(pc.equal(scores["aggregator"], "plain"))
+    scores = scores.set_column(COLUMNS.index("seed"), "seed", pa.array(np.full(len(scores), seed)))
+    for name in WORDS:
+        scores = scores.set_column(COLUMNS.index(name), name, pc.cast(scores[name], pa.string()).dictionary_encode())
+    return scores.replace_schema_metadata(None)
 
 
 def _failure(run, name, made):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from pyarrow import compute as pc
 from pyarrow import parquet
 
 from lib import clock, dependencies
@@ -38,28 +39,37 @@ def write_scores(scores: pd.DataFrame, path: Path, provenance: dict) -> None:
         parquet.write_table(table, temporary)
 
 
-def scores_provenance(path: Path) -> dict:
-    """What the scores in `path` were made with; empty for a file that does not say."""
-    with readable(path, MEND):
-        return json.loads((parquet.read_schema(path).metadata or {}).get(KEY, b"{}"))
+def read_scores(path: Path) -> tuple[dict, pa.Table]:
+    """What the scores in a file were made with, empty where it does not say, and the file as it is.
+
+    Raises:
+        ValueError: it cannot be read; names the mend.
+    """
+    with readable(path, MEND), parquet.ParquetFile(path) as file:
+        table = file.read()
+        return json.loads((table.schema.metadata or {}).get(KEY, b"{}")), table
+
+
+def checked(table: pa.Table, path: Path) -> pa.Table:
+    """The columns `COLUMNS` of a file of scores.
+
+    Raises:
+        ValueError: it lacks columns or rows, or holds scores that are not finite; names the mend.
+    """
+    if missing := [name for name in COLUMNS if name not in table.column_names]:
+        raise ValueError(f"{path}: no table of clip scores, it has no {', '.join(missing)}; {MEND}")
+    if "test" not in pc.unique(table["part"]).to_pylist():
+        raise ValueError(f"{path}: holds no scores of test clips; {MEND}")
+    numbers = [table[name].to_pandas() for name in ("score", "standardized")]
+    numbers = [pd.to_numeric(values, errors="coerce").to_numpy(float, na_value=np.nan) for values in numbers]
+    if broken := int((~np.isfinite(numbers)).any(axis=0).sum()):
+        raise ValueError(f"{path}: {broken} of {len(table)} scores are not finite; {MEND}")
+    return table.select(COLUMNS)
 
 
 def load_scores(path: Path) -> pd.DataFrame:
-    """The clip scores of one file, with the columns `COLUMNS`.
-
-    Raises:
-        ValueError: it cannot be read, lacks columns or rows, or holds scores that are not finite; names the mend.
-    """
-    with readable(path, MEND):
-        scores = pd.read_parquet(path)
-    if missing := [name for name in COLUMNS if name not in scores]:
-        raise ValueError(f"{path}: no table of clip scores, it has no {', '.join(missing)}; {MEND}")
-    if not (scores["part"] == "test").any():
-        raise ValueError(f"{path}: holds no scores of test clips; {MEND}")
-    numbers = scores[["score", "standardized"]].apply(pd.to_numeric, errors="coerce")
-    if broken := int((~np.isfinite(numbers)).any(axis=1).sum()):
-        raise ValueError(f"{path}: {broken} of {len(scores)} scores are not finite; {MEND}")
-    return scores[list(COLUMNS)]
+    """The clip scores of one file, with the columns `COLUMNS`; ValueError as `read_scores` and `checked`."""
+    return checked(read_scores(path)[1], path).to_pandas()
 
 
 def notebooks_of(name: str, made: Trained) -> tuple[str, ...]:
@@ -75,7 +85,7 @@ def notebooks_of(name: str, made: Trained) -> tuple[str, ...]:
 
 
 def expected_provenance(name: str, made: Trained, settings: Settings, bank: ClipBank) -> dict:
-    """What `scores_provenance` of a file is when it was made by this code, with these settings, from these recordings.
+    """What a file of scores says of itself when it was made by this code, with these settings, from these recordings.
 
     Args:
         name: of the file. made: the training that it belongs to. settings: of the run. bank: of the data root.

@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_model, save_model
 from torch import nn
 from torch.nn.functional import linear, normalize
 
 from lib import clock
-from lib.network import checkpoint
+from lib.network import checkpoint, weight_files
 from lib.network.batch import Batch
 from lib.network.device import Stopwatch, pick_precision, prepare, read, versions
 from lib.network.experiment import OfAllMachines
@@ -26,7 +25,7 @@ from lib.network.extractor import DIMENSIONS, Extractor, Outputs, map_size
 from lib.network.frontend import Cuts, MelSpectrogram, usual_spectrum
 from lib.network.mel import QUIETEST
 from lib.network.steps import Steps
-from lib.paths import readable, whole_file, write_text
+from lib.paths import readable, write_text
 from lib.progress import progress
 from lib.recordings.classes import of_all_machines
 from lib.settings import Settings, Shared
@@ -115,7 +114,7 @@ def load_shared(folder: Path, device: torch.device) -> tuple[SharedModel, dict]:
         facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     model = SharedModel(len(facts["classes"]), Settings.model_validate(facts["settings"]).shared).to(device)
     with readable(folder / "model.safetensors", RETRAIN):
-        load_model(model, str(folder / "model.safetensors"), device=str(device))
+        weight_files.load(model, folder / "model.safetensors")
     return model.eval(), facts
 
 
@@ -253,6 +252,7 @@ class SharedTrainer:
             print(f"step {last:4d}/{self.shared.steps}  loss {loss:.4g}  accuracy {accuracy:.3f}  lr {rate:.1e}  "
                   f"{speed:.0f} clips/s", flush=True)  # fmt: skip
             self._keep()
+        weight_files.round_off(self.model)
         return pd.DataFrame(self.history)
 
     def _keep(self):
@@ -273,8 +273,7 @@ class SharedTrainer:
     def save(self) -> None:
         """Write `model.safetensors`, `history.csv` and, last, `model.json`, which replace the checkpoint."""
         folder = self.given.folder
-        with whole_file(folder / "model.safetensors") as temporary:
-            save_model(self.model, str(temporary))
+        weight_files.save(self.model, folder / "model.safetensors")
         write_text(folder / "history.csv", pd.DataFrame(self.history).to_csv(index=False, lineterminator="\n"))
         clips = self.given.clips[self.given.clips["part"] == "train"]
         healthy = {

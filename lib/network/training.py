@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_model, save_model
 from torch.optim.swa_utils import update_bn
 
 from lib import clock
-from lib.network import checkpoint
+from lib.network import checkpoint, weight_files
 from lib.network.batch import Batch
 from lib.network.device import Stopwatch, pick_precision, read, versions
 from lib.network.extractor import DIMENSIONS, MachineModel, map_size
@@ -21,7 +20,7 @@ from lib.network.losses import flow_share, machine_loss, term_weights, total_los
 from lib.network.sent import SentBatch
 from lib.network.steps import Steps, Terms
 from lib.network.system_training import SystemTraining
-from lib.paths import readable, whole_file, write_text
+from lib.paths import readable, write_text
 from lib.progress import progress
 from lib.recordings.attributes import Labels
 from lib.settings import Settings, Training
@@ -151,8 +150,12 @@ class Trainer:
             if due or epoch + 1 == last:
                 self._keep()
         self.model.zero_grad()  # of a recorded step, whose memory is then free
-        if last == self.training.epochs and self.training.batchnorm_batches:
-            self._estimate_batchnorm()
+        if last == self.training.epochs:
+            weight_files.round_off(self.model)
+            if self.training.batchnorm_batches:
+                self._estimate_batchnorm()
+            else:
+                self.history[-1] |= read(self._validate())
         return pd.DataFrame(self.history)
 
     def _gradients(self, batch, share=False):
@@ -254,8 +257,7 @@ class Trainer:
     def save(self) -> None:
         """Write `model.safetensors`, `model.json` and `history.csv`; the checkpoint, which they replace, goes."""
         folder, history = self.given.folder, pd.DataFrame(self.history)
-        with whole_file(folder / "model.safetensors") as temporary:
-            save_model(self.model, str(temporary))
+        weight_files.save(self.model, folder / "model.safetensors")
         healthy = usual_spectrum(self.samples, self.given.clips.part("train"), self.mel, self.batches.segment)
         facts = self.given.facts() | {"precision": str(self.precision), "versions": versions()}
         facts |= {"usual_spectrum": healthy}
@@ -302,5 +304,5 @@ def load_trained(folder: Path, device: torch.device) -> tuple[MachineModel, dict
     offline = settings.model_copy(update={"extractor": settings.extractor.model_copy(update={"pretrained": False})})
     model = build_model(offline, find_system(facts["system"]), labels, device)
     with readable(folder / "model.safetensors", RETRAIN):
-        load_model(model, str(folder / "model.safetensors"), device=str(device))
+        weight_files.load(model, folder / "model.safetensors")
     return model.eval(), facts

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lib.recordings import spreadsheets
-from lib.recordings.folders import SPLITS, listing
+from lib.recordings.folders import SPLITS, MachineFolder
 from lib.recordings.names import parse_name, stem_of, without_copy_marks
 from lib.recordings.values import tidy
 
@@ -35,15 +35,16 @@ class AttributeRows:
         files: paths that were read; empty without any.
     """
 
-    def __init__(self, machine: str, folder: Path, stems: dict[str, set[str]], problems: list[tuple]):
-        """Read every attribute file in `folder`.
+    def __init__(self, folder: MachineFolder, stems: dict[str, set[str]], problems: list[tuple]):
+        """Read every attribute file in the machine's folder.
 
         Args:
-            machine: its name. folder: its folder. stems: of its clips, by split. problems: entries are added.
+            folder: of the machine. stems: of its clips, by split. problems: entries are added.
         """
+        machine = folder.machine
         self.files, self._rows, self._used, self._stems = [], {}, set(), stems
         every = set().union(*stems.values())
-        for path, section in _files(folder, machine, problems):
+        for path, section in _files(folder, problems):
             text = spreadsheets.text_of(path, machine, problems)
             if text is None:
                 continue
@@ -155,10 +156,10 @@ class _Reader:
         return pairs
 
 
-def _files(folder, machine, problems):
+def _files(folder, problems):
     """(path, section) of the attribute files, without copies of one that is there."""
-    named = {}
-    for path, is_folder in listing(folder, machine, []):
+    machine, named = folder.machine, {}
+    for path, is_folder in folder.entries:
         stem = without_copy_marks(path.name.rsplit(".", 1)[0].removesuffix(".csv"))
         if is_folder or not stem.lower().startswith("attribute"):
             continue

@@ -5,7 +5,7 @@ machine, both domains and both sides of the split.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,13 +121,13 @@ class Labels:
         return rows.assign(category=category, position=values.map(self.positions or {}).astype(float))
 
 
-def trainings(training: pd.DataFrame, systems: Iterable[System], settings: Settings) -> list[tuple[str, str]]:
+def trainings(named: Sequence[str], systems: Iterable[System], settings: Settings) -> list[tuple[str, str]]:
     """What is trained for one machine: [(system, parameter)], without the systems that its attributes do not allow.
 
     Args:
-        training: training rows of the machine. systems: `systems.System`s. settings: `settings.Settings`.
+        named: `parameters` of the machine. systems: `systems.System`s. settings: `settings.Settings`.
     """
-    named, found = parameters(training), []
+    found = []
     for system in systems:
         if system.per_parameter:
             found += [(system.name, parameter) for parameter in named]

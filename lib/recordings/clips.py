@@ -14,7 +14,7 @@ import shutil
 import sys
 import warnings
 from concurrent.futures import ProcessPoolExecutor
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -90,7 +90,7 @@ class ClipBank:
         Raises:
             ValueError: unknown machine.
         """
-        rows = self.clips.loc[self.dataset.of(machine, split).index]
+        rows = self.clips.iloc[self.dataset.places(machine, split)]
         return rows[rows["usable"]]
 
     def training(self, machine: str) -> pd.DataFrame:
@@ -125,11 +125,20 @@ class ClipBank:
             )
         return rows
 
-    @lru_cache(maxsize=64)  # noqa: B019  one bank a process
+    @cached_property
+    def train_machines(self) -> set[str]:
+        """The machines that have usable training clips."""
+        return set(self.clips.loc[(self.clips["split"] == "train") & self.clips["usable"], "machine"])
+
+    @lru_cache(maxsize=None)  # noqa: B019  one bank a process
     def fingerprint_of(self, machine: str) -> str:
         """Digest of what a model of `machine` hears: its own clips and the training clips of all others."""
-        own = self.clips["machine"] == machine
-        return _digest(self.clips[own | (self.clips["split"] == "train")], self.decoder)
+        return _digest(self.clips.iloc[self.dataset.places(machine, "test")], {"training": self._training_digest})
+
+    @cached_property
+    def _training_digest(self):
+        """Of the training clips of all machines: once, however many machines there are."""
+        return _digest(self.clips[self.clips["split"] == "train"], self.decoder)
 
     def tensor(self, device: "torch.device | str" = "cpu") -> "torch.Tensor":
         """(total,) int16 tensor of `samples`: a view of the memory map on the CPU, a copy on a GPU."""

@@ -11,12 +11,14 @@ import itertools
 import json
 import os
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from lib.recordings.attribute_files import TAKEN, AttributeRows
-from lib.recordings.folders import machine_folders, note_unused, nothing_found, recordings
+from lib.recordings.folders import MachineFolder, machine_folders, note_unused, nothing_found, recordings
 from lib.recordings.names import ClipName, composed, label_of, parse_name, stem_of, without_copy_marks, without_number
 from lib.recordings.values import abbreviates, same_value, settle
 from lib.systems import DEVELOPMENT_MACHINES
@@ -59,10 +61,10 @@ class Dataset:
             raise ValueError(f"{self.root}: no such folder{closed}; give the data root, which holds a folder a machine")
         self.synthetic = os.path.exists(self.root / "synthetic.json")
         clips, problems = [], []
-        for machine, folder, splits in machine_folders(self.root, problems):
-            if machine in RESERVED:
-                raise ValueError(f"{folder}: a machine cannot be called {machine!r}, a run's results are; rename it")
-            clips += _machine_clips(machine, folder, splits, problems)
+        for folder in machine_folders(self.root, problems):
+            if (name := folder.machine) in RESERVED:
+                raise ValueError(f"{folder.path}: a machine cannot be called {name!r}, a run's results are; rename it")
+            clips += _machine_clips(folder, problems)
         if not clips:
             raise ValueError(nothing_found(self.root, problems))
         clips = pd.DataFrame(clips, columns=CLIP_COLUMNS)
@@ -87,11 +89,22 @@ class Dataset:
         Raises:
             ValueError: the machine is not under the root.
         """
-        known, machine = sorted(self.clips["machine"].unique()), composed(machine)
-        if machine not in known:
-            raise ValueError(f"unknown machine {machine!r}; {self.root} has {', '.join(known)}")
-        rows = self.clips[self.clips["machine"] == machine]
-        return rows if split is None else rows[rows["split"] == split]
+        return self.clips.iloc[self.places(machine, split)]
+
+    def places(self, machine: str, split: str | None = None) -> np.ndarray:
+        """Positions in `clips` of what `of` gives; ValueError likewise."""
+        found = self._places.get(composed(machine))
+        if found is None:
+            raise ValueError(f"unknown machine {composed(machine)!r}; {self.root} has {', '.join(self._places)}")
+        return np.concatenate([found[name] for name in sorted(found) if split in (None, name)] or [[]]).astype(int)
+
+    @cached_property
+    def _places(self):
+        """{machine: {split: positions in `clips`}}, so that thousands of machines are not searched for each."""
+        places = {}
+        for (machine, split), found in self.clips.groupby(["machine", "split"]).indices.items():
+            places.setdefault(machine, {})[split] = found
+        return places
 
 
 def paper_order(machines: Iterable[str]) -> list[str]:
@@ -124,24 +137,32 @@ def validation_mask(clips: pd.DataFrame, fraction: float = 0.15) -> pd.Series:
     Returns:
         Boolean Series on the index of `clips`.
     """
-    held = pd.Series(False, index=clips.index)
-    source = clips[clips["domain"] == "source"]
-    joint = source["stem"].map(lambda stem: str(getattr(parse_name(without_copy_marks(stem)), "attributes", ())))
-    joint = joint.where(~joint.str.startswith("(('raw'"), "()")
-    for _, group in source.groupby(joint):
+    groups, target = {}, []
+    for i, (stem, domain) in enumerate(zip(clips["stem"], clips["domain"], strict=True)):
+        if domain == "source":
+            digest = hashlib.sha256(stem.encode()).hexdigest()
+            groups.setdefault(_joint_attributes(stem), []).append((digest, i))
+        elif domain == "target":
+            target.append((stem, i))
+    chosen = sorted(target)[::3] if len(target) >= 3 and fraction > 0 else []
+    for group in groups.values():
         if len(group) > 3:
-            digests = group["stem"].map(lambda stem: hashlib.sha256(stem.encode()).hexdigest())
-            held[digests.sort_values().index[: int(fraction * len(group) + 0.5)]] = True
-    target = clips[clips["domain"] == "target"].sort_values("stem")
-    if len(target) >= 3 and fraction > 0:
-        held[target.index[::3]] = True
-    return held
+            chosen += sorted(group)[: int(fraction * len(group) + 0.5)]
+    held = np.zeros(len(clips), bool)
+    held[[i for _, i in chosen]] = True
+    return pd.Series(held, index=clips.index)
 
 
-def _machine_clips(machine, folder, splits, problems):
+def _joint_attributes(stem):
+    """What a name says of a clip's attributes, to tell groups apart; a tail that is no list of them says nothing."""
+    found = getattr(parse_name(without_copy_marks(stem)), "attributes", ())
+    return () if found and found[0][0] == "raw" else found
+
+
+def _machine_clips(folder: MachineFolder, problems):
     """Rows of the index, as dictionaries, of the clips in one machine's folder."""
-    note_unused(machine, folder, splits, problems)
-    chosen = []
+    machine, splits, chosen = folder.machine, folder.splits, []
+    note_unused(folder, problems)
     for split, folders in sorted(splits.items(), reverse=True):  # train first
         for place in folders:
             found = recordings(place, machine, problems)
@@ -149,7 +170,7 @@ def _machine_clips(machine, folder, splits, problems):
     stems = {split: set() for split in splits}
     for split, path, own, clean, _ in chosen:
         stems[split] |= {own, clean, stem_of(path.name)}
-    rows = AttributeRows(machine, folder, stems, problems)
+    rows = AttributeRows(folder, stems, problems)
     clips, unlisted = [], []
     for split, path, stem, clean, between in chosen:
         row = rows.find(split, (stem, stem_of(path.name), clean))

@@ -7,6 +7,7 @@ are sorted, so that the order of a file system changes nothing.
 import os
 from collections import defaultdict
 from pathlib import Path
+from typing import NamedTuple
 
 from lib.recordings.names import AUDIO_SUFFIXES, composed, label_of, without_copy_marks
 
@@ -39,8 +40,17 @@ def listing(folder: Path, machine: str, problems: list[tuple]) -> list[tuple[Pat
     return [(folder / name, folder_) for name, folder_ in found if not _is_junk(name)]
 
 
-def machine_folders(root: Path, problems: list[tuple]) -> list[tuple[str, Path, dict]]:
-    """(machine, folder, {split: folders}) of every machine, in the official layout and as `<root>/<machine>`.
+class MachineFolder(NamedTuple):
+    """A machine's name, its folder, what that holds, as `listing` says it, and {split: folders} of it."""
+
+    machine: str
+    path: Path
+    entries: list[tuple[Path, bool]]
+    splits: dict[str, list[Path]]
+
+
+def machine_folders(root: Path, problems: list[tuple]) -> list[MachineFolder]:
+    """Every machine, in the official layout and as `<root>/<machine>`; each folder is listed once.
 
     A machine may lie one folder deeper, as where an archive was unpacked into a folder of its own.
     """
@@ -51,26 +61,28 @@ def machine_folders(root: Path, problems: list[tuple]) -> list[tuple[str, Path, 
         for child, is_folder in children:
             if not is_folder or child.name in LAYOUT:
                 continue
-            if splits := _split_folders(child, child.name, problems):
-                found.append((child, splits))
+            entries = listing(child, child.name, problems)
+            if splits := _splits(entries):
+                found.append(MachineFolder(composed(child.name), child, entries, splits))
                 continue
             count = 0
-            for inner, is_inner in listing(child, child.name, []):
-                if is_inner and (splits := _split_folders(inner, inner.name, problems)):
-                    deeper.append((inner, splits))
+            for inner, is_inner in entries:
+                inside = listing(inner, inner.name, problems) if is_inner else []
+                if splits := _splits(inside):
+                    deeper.append(MachineFolder(composed(inner.name), inner, inside, splits))
                 else:
                     count += _recordings_below(inner) if is_inner else inner.suffix.lower() in AUDIO_SUFFIXES
             if count:
                 said = f"no train or test folder: {count} recordings; not used"
                 problems.append((composed(child.name), str(child), said, "put them into train and test, or leave them"))
-    names = {folder.name for folder, _ in found}
-    for folder, splits in deeper:
-        if folder.name in names:
-            said = f"a second folder of a machine: {folder.name}, one folder deeper; left out"
-            problems.append((folder.name, str(folder), said, "put its clips into the other, or give it another name"))
+    names = {folder.path.name for folder in found}
+    for folder in deeper:
+        if (name := folder.path.name) in names:
+            said = f"a second folder of a machine: {name}, one folder deeper; left out"
+            problems.append((name, str(folder.path), said, "put its clips into the other, or give it another name"))
         else:
-            found.append((folder, splits))
-    return [(composed(folder.name), folder, splits) for folder, splits in found if _well_named(folder, problems)]
+            found.append(folder)
+    return [folder for folder in found if _well_named(folder.path, problems)]
 
 
 def _note_loose(files, problems):
@@ -100,10 +112,10 @@ def recordings(folder: Path, machine: str, problems: list[tuple]) -> list[tuple[
     return found
 
 
-def note_unused(machine: str, folder: Path, splits: dict, problems: list[tuple]) -> None:
+def note_unused(folder: MachineFolder, problems: list[tuple]) -> None:
     """List the recordings of a machine that lie beside its train and test folders."""
-    used = {path for folders in splits.values() for path in folders}
-    for path, is_folder in listing(folder, machine, []):
+    machine, used = folder.machine, {path for folders in folder.splits.values() for path in folders}
+    for path, is_folder in folder.entries:
         if path in used:
             continue
         files = [file for file, _ in _walk(path, machine, problems)] if is_folder else [path]
@@ -121,13 +133,13 @@ def nothing_found(root: Path, problems: list[tuple]) -> str:
             f"{root}: the folders are the other way round: expected <root>/<machine>/train, found "
             f"<root>/train/{machines[0]}; move each machine's clips to <root>/{machines[0]}/train and so on"
         )
-    if _split_folders(root, "", []):
+    if _split_folders(root):
         return f"{root}: this is one machine's folder; give the folder that holds all machines: {root.parent}"
     if root.name.lower() in SPLITS:
         return f"{root}: this is a machine's {root.name} folder; give the folder of all machines: {root.parent.parent}"
     first = None
     for folder, depth in _below(root):
-        if _split_folders(folder, "", []):
+        if _split_folders(folder):
             base = folder.parent
             while base.name in LAYOUT and base != root:
                 base = base.parent
@@ -145,12 +157,12 @@ def nothing_found(root: Path, problems: list[tuple]) -> str:
 
 def _inside_out(root):
     """Machines in `train/<machine>`; none where its folders say healthy or not, or recordings lie in it."""
-    trains = _split_folders(root, "", []).get("train", [])
+    trains = _split_folders(root).get("train", [])
     entries = [entry for train in trains for entry in listing(train, "", [])]
     if any(not is_folder and path.suffix.lower() in AUDIO_SUFFIXES for path, is_folder in entries):
         return []
     names = [path.name for path, is_folder in entries if is_folder and _recordings_below(path)]
-    tested = {path.name for test in _split_folders(root, "", []).get("test", []) for path, _ in listing(test, "", [])}
+    tested = {path.name for test in _split_folders(root).get("test", []) for path, _ in listing(test, "", [])}
     return [name for name in names if name in tested and not label_of(name)[0]]
 
 
@@ -165,10 +177,15 @@ def _is_junk(name):
     return name.startswith(".") or name.lower() in _JUNK
 
 
-def _split_folders(folder, machine, problems):
-    """{split: folders} of the train and test folders in a machine's folder."""
+def _split_folders(folder):
+    """{split: folders} of the train and test folders in a folder."""
+    return _splits(listing(folder, "", []))
+
+
+def _splits(entries):
+    """{split: folders} among what a folder holds."""
     found = defaultdict(list)
-    for path, is_folder in listing(folder, machine, problems):
+    for path, is_folder in entries:
         if is_folder and (split := SPLITS.get(without_copy_marks(path.name).lower())):
             found[split].append(path)
     return dict(found)

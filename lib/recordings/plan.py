@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
+
 from lib.paths import Run
 from lib.recordings import attributes
 from lib.recordings.classes import of_all_machines
@@ -87,17 +89,18 @@ class Plan:
         Raises:
             ValueError: a machine that is not there, no machine to score, or none of which anything can be trained.
         """
-        machines = _known(bank, machines)
         systems = [find_system(name) for name in settings.systems]
         classes = of_all_machines(bank, settings)["class"].nunique() if SHARED in settings.beyond else 0
-        left_out = [row for machine in machines for row in _left_out(bank, machine, systems, settings, classes)]
+        found = [_Recorded.of(bank, machine, settings) for machine in _known(bank, machines)]
+        left_out = [row for own in found for row in _left_out(bank, own, systems, settings, classes)]
         lost = {(row.machine, row.system) for row in left_out}
-        able = [machine for machine in machines if (machine, "") not in lost]
+        heard = [own for own in found if (own.machine, "") not in lost]
+        able = [own.machine for own in heard]
         trainings = [
-            Trained(machine, *training, seed)
-            for machine in able
-            for training in attributes.trainings(bank.of(machine, "train"), systems, settings)
-            if (machine, training[0]) not in lost
+            Trained(own.machine, *training, seed)
+            for own in heard
+            for training in attributes.trainings(own.parameters, systems, settings)
+            if (own.machine, training[0]) not in lost
             for seed in seeds
         ]
         others = {
@@ -117,8 +120,9 @@ class Plan:
             reasons = "".join(f"\n  {line}" for line in told(left_out))
             raise ValueError(f"{bank.dataset.root}: nothing can be trained{reasons}")
         able = tuple(machine for machine in able if machine in trained)
-        notes = tuple((machine, note) for machine in able for note in _notes(bank, machine, settings))
-        made = map(tuple, (seeds, trainings, baselines, left_out, machines, notes, spectra, shared))
+        notes = tuple((own.machine, note) for own in heard if own.machine in trained for note in _notes(own))
+        audits = [own.machine for own in found]
+        made = map(tuple, (seeds, trainings, baselines, left_out, audits, notes, spectra, shared))
         return cls(able, *made)
 
     @property
@@ -177,12 +181,31 @@ def _known(bank, asked):
     return tuple(dict.fromkeys(asked)) or tuple(targets)
 
 
-def _left_out(bank, machine, systems, settings, classes):
+class _Recorded(NamedTuple):
+    """The usable recordings of a machine: training and test rows; of the training rows the source clips of the part
+    that trains and all that are held out; and the attribute parameters of two values or more."""
+
+    machine: str
+    training: pd.DataFrame
+    test: pd.DataFrame
+    source: pd.DataFrame
+    held: pd.DataFrame
+    parameters: list[str]
+
+    @classmethod
+    def of(cls, bank, machine, settings):
+        rows, test = bank.of(machine, "train"), bank.of(machine, "test")
+        held = validation_mask(bank.dataset.of(machine, "train"), settings.data.validation_fraction).loc[rows.index]
+        source = rows[~held & (rows["domain"] == "source")]
+        return cls(machine, rows, test, source, rows[held], attributes.parameters(rows))
+
+
+def _left_out(bank, own, systems, settings, classes):
     """`LeftOut` rows of one machine."""
-    for split, use in (("train", "train on"), ("test", "score")):
-        if why := _no_clips(bank, machine, split, use):
-            return [LeftOut(machine, "", why)]
-    training, found = bank.of(machine, "train"), []
+    machine, training, found = own.machine, own.training, []
+    for rows, split, use in ((training, "train", "train on"), (own.test, "test", "score")):
+        if rows.empty:
+            return [LeftOut(machine, "", _no_clips(bank, machine, split, use))]
     if settings.baselines and (why := _too_short(training, settings.autoencoder)):
         found.append(LeftOut(machine, BASELINE, why))
     if SPECTRUM in settings.beyond and len(training) < SPECTRUM_CLIPS:
@@ -190,12 +213,12 @@ def _left_out(bank, machine, systems, settings, classes):
         found.append(LeftOut(machine, SPECTRUM, why))
     if SHARED in settings.beyond and (why := _nothing_shared(training, classes)):
         found.append(LeftOut(machine, SHARED, why))
-    few = _too_few(bank, machine, settings)
-    if settings.encoder and (why := few or _no_fit(bank, machine, EXTRACTORS[ENCODER], settings)):
+    few = _too_few(own)
+    if settings.encoder and (why := few or _no_fit(own, EXTRACTORS[ENCODER], settings)):
         found.append(LeftOut(machine, ENCODER, why))
     common = _no_outlier_exposure(bank, machine) or few
     for system in systems:
-        why = common or _no_attributes(training, system, settings) or _no_fit(bank, machine, system, settings)
+        why = common or _no_attributes(own, system, settings) or _no_fit(own, system, settings)
         found += [LeftOut(machine, system.name, why)] if why else []
     return found
 
@@ -211,8 +234,6 @@ def _nothing_shared(training, classes):
 
 def _no_clips(bank, machine, split, use):
     rows = bank.dataset.of(machine, split)
-    if not rows.empty and not bank.of(machine, split).empty:
-        return ""
     kind = "normal recordings" if split == "train" else "recordings, labelled or not,"
     mend = f"put {kind} into {machine}/{split}"
     if rows.empty:
@@ -229,8 +250,7 @@ def _too_short(training, autoencoder):
 
 
 def _no_outlier_exposure(bank, machine):
-    others = bank.clips[(bank.clips["machine"] != machine) & (bank.clips["split"] == "train") & bank.clips["usable"]]
-    if not others.empty:
+    if bank.train_machines - {machine}:
         return ""
     return (
         "it is the only machine with training clips, and outlier exposure needs others to tell it from; put recordings "
@@ -238,33 +258,26 @@ def _no_outlier_exposure(bank, machine):
     )
 
 
-def _split(bank, machine, settings):
-    """Its usable training rows: the source clips of the part that trains, and all that are held out."""
-    rows = bank.of(machine, "train")
-    held = validation_mask(bank.dataset.of(machine, "train"), settings.data.validation_fraction).loc[rows.index]
-    return rows[~held & (rows["domain"] == "source")], rows[held]
-
-
-def _too_few(bank, machine, settings):
-    count = len(_split(bank, machine, settings)[0])
-    if count >= SOURCE_CLIPS:
+def _too_few(own):
+    if (count := len(own.source)) >= SOURCE_CLIPS:
         return ""
-    return f"{count} usable source clips to train on, at least {SOURCE_CLIPS} needed; record more into {machine}/train"
+    mend = f"record more into {own.machine}/train"
+    return f"{count} usable source clips to train on, at least {SOURCE_CLIPS} needed; {mend}"
 
 
-def _no_attributes(training, system: System, settings):
-    if attributes.trainings(training, [system], settings):
+def _no_attributes(own, system: System, settings):
+    if attributes.trainings(own.parameters, [system], settings):
         return ""
     return "no attribute has two values in its training clips; name them in the files or in attributes_00.csv"
 
 
-def _no_fit(bank, machine, system, settings):
+def _no_fit(own, system, settings):
     """Whether GMM and KNN have enough segments in their smallest fit: a fold, where few clips are held out."""
     if not system.families:
         return ""
-    inliers, (source, held) = settings.inliers, _split(bank, machine, settings)
-    counts = sorted(segment_count(length, settings) for length in source["length"])
-    if inliers.fit_on == "all" or len(held) < inliers.calibration_minimum:
+    inliers = settings.inliers
+    counts = sorted(segment_count(length, settings) for length in own.source["length"])
+    if inliers.fit_on == "all" or len(own.held) < inliers.calibration_minimum:
         folds = min(inliers.calibration_folds, len(counts))
         counts = counts[: len(counts) - -(-len(counts) // folds)]
     needed = max(2 if "GMM" in system.families else 1, min(inliers.knn_neighbours))
@@ -282,9 +295,9 @@ def segment_count(length: int, settings: Settings) -> int:
     return beyond // hop + 1 + bool(beyond % hop)
 
 
-def _notes(bank, machine, settings):
-    training, test = bank.of(machine, "train"), bank.of(machine, "test")
-    if not (training["domain"] == "target").any():
+def _notes(own):
+    test = own.test
+    if not (own.training["domain"] == "target").any():
         yield "no target-domain training clips: GMM and KNN are fitted on its source clips alone"
     if not (test["label"] != "").any():
         yield "no labelled test clips: scores and decisions, but no metrics"

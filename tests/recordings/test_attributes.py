@@ -119,13 +119,13 @@ def test_section_as_second_task(capsys):
 
 
 def test_trainings_of_a_machine():
-    found = attributes.trainings(CAR, SYSTEMS.values(), Settings())
+    found = attributes.trainings(attributes.parameters(CAR), SYSTEMS.values(), Settings())
     assert found == [
         ("OE", "all"), ("Serial-OE", "all"), ("OE-Flow", "all"), ("OE-DFlow", "car"), ("OE-DFlow", "spd"),
         ("SerialOE-Flow", "all"), ("SerialOE-DFlow", "car"), ("SerialOE-DFlow", "spd"),
     ]  # fmt: skip
     bare = clips({"mic": "1"}, {})
-    assert attributes.trainings(bare, SYSTEMS.values(), Settings()) == [("OE", "all"), ("OE-Flow", "all")]
+    assert attributes.trainings(attributes.parameters(bare), SYSTEMS.values(), Settings()) == [("OE", "all"), ("OE-Flow", "all")]
 
 
 @pytest.mark.parametrize(
