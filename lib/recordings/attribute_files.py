@@ -6,7 +6,6 @@ A row is a file name and keys and values in turn (`file_name,d1p,d1v,…`), or v
 
 import re
 from collections import Counter
-from pathlib import Path
 from typing import NamedTuple
 
 from lib.recordings import spreadsheets

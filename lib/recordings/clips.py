@@ -14,7 +14,7 @@ import shutil
 import sys
 import warnings
 from concurrent.futures import ProcessPoolExecutor
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -130,7 +130,7 @@ class ClipBank:
         """The machines that have usable training clips."""
         return set(self.clips.loc[(self.clips["split"] == "train") & self.clips["usable"], "machine"])
 
-    @lru_cache(maxsize=None)  # noqa: B019  one bank a process
+    @cache  # noqa: B019  one bank a process
     def fingerprint_of(self, machine: str) -> str:
         """Digest of what a model of `machine` hears: its own clips and the training clips of all others."""
         return _digest(self.clips.iloc[self.dataset.places(machine, "test")], {"training": self._training_digest})

@@ -75,7 +75,7 @@ def test_an_epoch_trains_by_batch_statistics_and_validates_by_the_averages(machi
     modes = []
     made.model.extractor.network.bn1.register_forward_pre_hook(lambda module, _: modes.append(module.training))
     last = made.run().iloc[-1]
-    assert modes == ([True] * made.batches.steps_per_epoch + [False]) * 2
+    assert modes == ([True] * made.batches.steps_per_epoch + [False]) * 2 + [False]  # once more, of rounded weights
     outputs = made.model.eval()(spectrograms(made.samples, made.validation, made.mel, made.batches.segment))
     logits, embedding = outputs.logits.detach().double().numpy(), outputs.embedding.detach().numpy()
     assert len(logits) == 2 and last["validation_loss"] == pytest.approx(np.log1p(np.exp(-logits)).mean(), rel=1e-4)

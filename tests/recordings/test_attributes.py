@@ -125,7 +125,10 @@ def test_trainings_of_a_machine():
         ("SerialOE-Flow", "all"), ("SerialOE-DFlow", "car"), ("SerialOE-DFlow", "spd"),
     ]  # fmt: skip
     bare = clips({"mic": "1"}, {})
-    assert attributes.trainings(attributes.parameters(bare), SYSTEMS.values(), Settings()) == [("OE", "all"), ("OE-Flow", "all")]
+    assert attributes.trainings(attributes.parameters(bare), SYSTEMS.values(), Settings()) == [
+        ("OE", "all"),
+        ("OE-Flow", "all"),
+    ]
 
 
 @pytest.mark.parametrize(
