@@ -4,15 +4,12 @@ A family holds all its hyper-parameter values, which share the work: `fit(vector
 column a detector ("GMM-4", "KNN-1"), larger is more anomalous; `state()` is a dict of arrays that `restore` reads.
 """
 
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import logsumexp
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 
+from lib.detection.mixtures import fit_mixtures, log_likelihood
 from lib.detection.neighbours import nearest_distances
 from lib.detection.whitening import Whitening
 from lib.settings import Inliers
@@ -98,30 +95,22 @@ class GMM:
         self.components = tuple(c for c in self.components if c == 1 or 2 * c <= len(vectors))
         self._fit_axes(vectors)
         reduced = (vectors - self.mean) @ self.axes
-        self.mixtures = {c: self._fit_mixture(reduced, c) for c in self.components}
+        fitted = fit_mixtures(reduced, self.components, self.reg_covar, self.seed)
+        self.mixtures = {c: (m.weights, m.means, m.precisions.astype(np.float32)) for c, m in fitted.items()}
         return self
 
     def _fit_axes(self, vectors):
         self.mean = vectors.mean(axis=0)
-        values, directions = np.linalg.eigh(np.cov(vectors, rowvar=False))
-        values, directions = np.maximum(values[::-1], 0), directions[:, ::-1]
+        values, directions = _principal(vectors - self.mean)
         kept = np.cumsum(values) / max(values.sum(), np.finfo(float).tiny)
         self.rank = min(int(np.searchsorted(kept, self.variance)) + 1, len(values))
         scale = np.sqrt(max(values[: self.rank].mean(), np.finfo(float).tiny))
         self.axes = directions[:, : self.rank] / scale  # (d, rank)
 
-    def _fit_mixture(self, reduced, components):
-        mixture = GaussianMixture(components, reg_covar=self.reg_covar, random_state=self.seed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            mixture.fit(reduced)
-        precisions = mixture.precisions_cholesky_.astype(np.float32)  # (components, rank, rank), upper triangles
-        return mixture.weights_, mixture.means_, precisions
-
     def score(self, vectors: np.ndarray) -> dict[str, np.ndarray]:
         """(m, d) → {"GMM-c": (m,)} in nats."""
         reduced = (np.asarray(vectors, np.float64) - self.mean) @ self.axes
-        return {f"GMM-{c}": _negative_log_likelihood(reduced, *self.mixtures[c]) for c in self.components}
+        return {f"GMM-{c}": -log_likelihood(reduced, *self.mixtures[c]) for c in self.components}
 
     def state(self) -> dict[str, np.ndarray]:
         arrays = {
@@ -147,17 +136,15 @@ class GMM:
         return gmm
 
 
-def _negative_log_likelihood(vectors, weights, means, precisions):
-    """−log Σ_c w_c N(x; μ_c, Σ_c), with Σ_c⁻¹ = P_c P_cᵀ.
-
-    Args:
-        vectors: (m, d). weights: (c,). means: (c, d). precisions: (c, d, d) upper triangles P_c.
-
-    Returns:
-        (m,) nats.
-    """
-    joint = np.empty((len(vectors), len(weights)))
-    for i, (weight, mean, precision) in enumerate(zip(weights, means, precisions.astype(np.float64), strict=True)):
-        distances = np.square((vectors - mean) @ precision).sum(axis=1)
-        joint[:, i] = np.log(weight) + np.log(np.diag(precision)).sum() - 0.5 * distances
-    return 0.5 * vectors.shape[1] * np.log(2 * np.pi) - logsumexp(joint, axis=1)
+def _principal(centred):
+    """Variances in falling order and (d, ·) directions of unit length, by the smaller of Xᵀ X and X Xᵀ."""
+    count, dimensions = centred.shape
+    if count > dimensions:
+        values, directions = np.linalg.eigh(centred.T @ centred)
+        return np.maximum(values[::-1], 0) / (count - 1), directions[:, ::-1]
+    values, weights = np.linalg.eigh(centred @ centred.T)
+    there = values[::-1] > dimensions * np.finfo(float).eps * values[-1]
+    there[0] = True
+    values, weights = values[::-1][there], weights[:, ::-1][:, there]
+    lengths = np.sqrt(np.maximum(values, np.finfo(float).tiny))
+    return np.maximum(values, 0) / (count - 1), centred.T @ weights / lengths

@@ -9,15 +9,8 @@ from lib import clock
 from lib.network.embeddings import CLIP_FIELDS, Embeddings
 from lib.network.experiment import Experiment
 from lib.network.extractor import MachineModel
-from lib.network.frontend import (
-    Cuts,
-    column_weights,
-    highpass,
-    highpassed_power,
-    power_weights,
-    segment_starts,
-    spectrograms,
-)
+from lib.network.frontend import Cuts, segment_starts, spectrograms
+from lib.network.power import HighPass, column_weights, power_weights
 from lib.progress import progress
 
 BATCH = 64  # segments at once
@@ -35,7 +28,7 @@ class Embedder:
     def __init__(self, model: MachineModel, training: Experiment):
         self.model, self.bank, self.settings = model.eval(), training.bank, training.settings
         self.samples, self.mel = training.samples, training.mel
-        self.sections = highpass(*self.settings.evaluation.highpass, self.settings.data.sample_rate)
+        self.highpass = HighPass(*self.settings.evaluation.highpass, self.settings.data.sample_rate)
 
     @clock.counts("embedding")
     def clips(self, rows: pd.DataFrame, parts: ArrayLike) -> Embeddings:
@@ -50,7 +43,7 @@ class Embedder:
         vectors, maps = self._embed(Cuts.of(rows.iloc[clip], offset, self.samples.device))
         weights, columns = [], []  # found while a GPU embeds
         for row, first in zip(rows.itertuples(), starts, strict=True):
-            power = highpassed_power(self.bank.sound(row), self.sections)
+            power = self.highpass.power(self.bank.sound(row))
             weights.append(power_weights(power, first, segment))
             if maps is not None:
                 columns.append(column_weights(power, first, segment, maps.shape[2]))

@@ -1,6 +1,6 @@
-"""From samples to the network's input: crops and segments, mel spectrogram, power weights.
+"""From samples to the network's input: crops and segments, mel spectrogram.
 
-Paper: Sec. 4.2 (128 ms window, 16 ms hop, 224 mel bands in 50–7800 Hz, 5.0 s) and Sec. 3.2 (power weights).
+Paper: Sec. 4.2 (128 ms window, 16 ms hop, 224 mel bands in 50–7800 Hz, 5.0 s).
 """
 
 from dataclasses import dataclass
@@ -9,17 +9,16 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike
-from scipy.signal import butter, buttord, sosfiltfilt
 from torch import nn
 
 from lib import clock
 from lib.network.device import is_host
 from lib.network.mel import QUIETEST, mel_bands
 from lib.recordings.decoding import FULL_SCALE
-from lib.recordings.machine import SILENCE
 from lib.settings import Frontend
 
-CHUNK = 4  # segments whose spectra fit a CPU core's cache; a whole batch at once takes 3 × as long
+BLOCKS = 8  # of mel bands, each a product with the bins that it hears; more make the products too small
+CHUNK = 8  # segments at once on a CPU, whose spectra fit a cache; a whole batch at once takes longer
 GPU_CHUNK = 128  # segments, whose spectra take about 1 GiB
 
 
@@ -89,7 +88,7 @@ def gather(samples: torch.Tensor, cuts: Cuts, segment: int) -> torch.Tensor:
     """
     cut = (_gather_runs if is_host(samples.device) else _gather_around)(samples, cuts, segment)
     scale = 1 / cuts.deviation
-    return torch.addcmul(-(cuts.mean * scale)[:, None], cut.float(), (scale / FULL_SCALE)[:, None])
+    return cut.float().mul_((scale / FULL_SCALE)[:, None]).sub_((cuts.mean * scale)[:, None])
 
 
 def _gather_around(samples, cuts, segment):
@@ -167,7 +166,8 @@ class MelSpectrogram(nn.Module):
         window = torch.hann_window(self.size, dtype=torch.float64)
         self.register_buffer("window", (window / window.square().sum().sqrt()).float(), persistent=False)
         bands = mel_bands(frontend.window, frontend.mels, frontend.low, frontend.high, sample_rate)
-        self.register_buffer("bands", torch.from_numpy(bands.copy()), persistent=False)  # (bins, mels)
+        self.register_buffer("bands", torch.from_numpy(bands.T.copy()), persistent=False)  # (mels, bins)
+        self.heard = [_heard(bands, block) for block in np.array_split(np.arange(frontend.mels), BLOCKS) if len(block)]
 
     def frames(self, samples: int) -> int:
         """Frames of a segment: 1 + ⌊samples / hop⌋."""
@@ -177,10 +177,11 @@ class MelSpectrogram(nn.Module):
     def forward(self, waves: torch.Tensor) -> torch.Tensor:
         """(n, samples) → (n, 1, mels, frames) float32; ValueError for waves no longer than half a window."""
         magnitude = self._magnitude(_reflected(waves, self.size // 2).unfold(1, self.size, self.hop))
-        mel = (magnitude if self.power == 1 else magnitude.square_()) @ self.bands  # (n, frames, mels)
+        magnitude = (magnitude if self.power == 1 else magnitude.square_()).transpose(1, 2)  # (n, bins, frames)
+        mel = torch.cat([self.bands[mels, bins] @ magnitude[:, bins] for mels, bins in self.heard], dim=1)
         if self.log:
             mel = mel.clamp_min(QUIETEST).log()
-        return mel.transpose(1, 2).unsqueeze(1)
+        return mel.unsqueeze(1)
 
     def _magnitude(self, frames):
         """(n, frames, window) → (n, frames, bins).
@@ -196,53 +197,14 @@ class MelSpectrogram(nn.Module):
         return found
 
 
+def _heard(bands, block):
+    """A block of mel bands and the bins that it hears, as slices: most of the (bins, mels) weights are 0."""
+    bins = np.flatnonzero(bands[:, block].any(axis=1)).tolist() or [0]
+    return slice(int(block[0]), int(block[-1]) + 1), slice(bins[0], bins[-1] + 1)
+
+
 def _reflected(waves, half):
     """(n, samples) → (n, half + samples + half), as `pad` with "reflect" makes it in four times the time."""
     if half >= waves.shape[1]:
         raise ValueError(f"{waves.shape[1]} samples: a window of {2 * half} needs more than {half}")
     return torch.cat([waves[:, 1 : half + 1].flip(1), waves, waves[:, -half - 1 : -1].flip(1)], dim=1)
-
-
-def highpass(passband: float, stopband: float, sample_rate: int) -> np.ndarray:
-    """Second-order sections of the Butterworth high-pass of Sec. 4.2 (3 dB at `passband`, 40 dB at `stopband`, Hz)."""
-    order, edge = buttord(passband, stopband, gpass=3, gstop=40, fs=sample_rate)
-    return butter(order, edge, btype="highpass", output="sos", fs=sample_rate)
-
-
-def highpassed_power(sound: np.ndarray, sections: np.ndarray) -> np.ndarray:
-    """(samples,) squared samples, full scale = 1, filtered forwards and backwards (zero phase) by `sections`."""
-    return np.square(sosfiltfilt(sections, np.asarray(sound, np.float64) / FULL_SCALE))
-
-
-def power_weights(power: np.ndarray, starts: np.ndarray, segment: int) -> np.ndarray:
-    """Weights of a clip's segments by their high-passed power (Sec. 3.2).
-
-    Args:
-        power: (samples,) of the clip, as `highpassed_power`.
-        starts: (segments,) first samples, as `segment_starts`.
-        segment: samples.
-
-    Returns:
-        (segments,) float64 weights that sum to 1; equal weights for a clip without power.
-    """
-    return _shares(np.array([np.mean(power[start : start + segment]) for start in starts]))
-
-
-def column_weights(power: np.ndarray, starts: np.ndarray, segment: int, columns: int) -> np.ndarray:
-    """Weights of the time columns of a clip's score maps: column j is samples ⌊jL/W⌋ … ⌊(j+1)L/W⌋ of the segment.
-
-    Args:
-        power, starts, segment: as `power_weights`; L = `segment`. columns: W of the map.
-
-    Returns:
-        (segments, columns) float64 weights that sum to 1 over the clip; equal weights for a clip without power.
-    """
-    edges = np.arange(columns + 1) * segment // columns
-    tiled = np.resize(power, max(len(power), segment))  # a clip shorter than a segment is heard again and again
-    sums = np.array([np.add.reduceat(tiled[start : start + segment], edges[:-1]) for start in starts])
-    return _shares(sums / np.diff(edges))
-
-
-def _shares(power):
-    total = power.sum()
-    return power / total if total > SILENCE**2 else np.full(power.shape, 1 / power.size)

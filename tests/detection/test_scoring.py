@@ -11,7 +11,8 @@ from sklearn.metrics import roc_auc_score
 
 from lib.detection import scoring
 from lib.network.embeddings import concatenate
-from lib.network.frontend import column_weights, highpass, highpassed_power, power_weights, segment_starts
+from lib.network.frontend import segment_starts
+from lib.network.power import HighPass, column_weights, power_weights
 from lib.settings import Inliers
 
 INLIERS = Inliers(gmm_components=(1, 2), knn_neighbours=(1, 2))
@@ -111,11 +112,11 @@ def test_clip_map_averages_where_segments_overlap():
 
 def test_weighting_beats_the_plain_mean_where_the_beginning_has_no_event():
     """Sec. 3.2, for segments and for the columns of a score map."""
-    rng, sections, labels = np.random.default_rng(0), highpass(4000, 3500, 16000), np.repeat([0, 1], 40)
+    rng, highpass, labels = np.random.default_rng(0), HighPass(4000, 3500, 16000), np.repeat([0, 1], 40)
     found = {"plain": [], "segments": [], "columns": []}
     for label in labels:
         sound, starts, scores = event_clip(label, rng)
-        power, owner = highpassed_power(sound, sections), np.zeros(len(starts), int)
+        power, owner = highpass.power(sound), np.zeros(len(starts), int)
         weights = power_weights(power, starts, 16000)
         columns = column_weights(power, starts, 16000, 5)
         found["plain"].append(scoring.clip_scores(scores.mean(axis=1), owner)[0])

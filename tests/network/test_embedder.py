@@ -12,7 +12,8 @@ from trainings import changed
 from lib.network.embedder import Embedder
 from lib.network.embeddings import Embeddings, concatenate
 from lib.network.extractor import Outputs
-from lib.network.frontend import Cuts, gather, highpass, segment_starts, spectrograms
+from lib.network.frontend import Cuts, gather, segment_starts, spectrograms
+from lib.network.power import HighPass
 from lib.network.training import Trainer
 
 
@@ -69,7 +70,7 @@ def test_weights_are_the_high_passed_power_of_segments_and_columns(loud):
     own = loud.clips.own.sort_values("stem")
     embedder, rows = embedder_of(loud), own[own["split"] == "train"].iloc[:1]
     table = embedder.clips(rows, "train")
-    assert np.allclose(embedder.sections, highpass(4000, 3500, 16000))
+    assert np.allclose(embedder.highpass.sections, HighPass(4000, 3500, 16000).sections)
     starts, columns = [0, 2000, 4000, 6000, 8000], table.maps.shape[2]
     inside = np.array([max(0, min(9800, s + 8000) - max(9000, s)) for s in starts])  # samples of the click
     assert np.allclose(table.weight, inside / inside.sum(), atol=0.02) and table.weight[0] < 0.01

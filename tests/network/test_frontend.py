@@ -3,16 +3,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.signal import sosfiltfilt, sosfreqz
 
 from lib.network.frontend import (
     Cuts,
     MelSpectrogram,
-    column_weights,
     gather,
-    highpass,
-    highpassed_power,
-    power_weights,
     segment_starts,
     spectrograms,
 )  # fmt: skip
@@ -100,18 +95,6 @@ def test_mixing_waves_before_mel(bank):
     assert torch.allclose(mixed, mel(waves), atol=1e-6)
 
 
-def test_highpass_meets_its_edges():
-    _, response = sosfreqz(highpass(4000, 3500, 16000), worN=[3500, 4000, 6000], fs=16000)
-    level = 20 * np.log10(np.abs(response))
-    assert level[0] <= -39.9 and level[1] >= -3.1 and level[2] > -0.1
-
-
-def test_a_quiet_clip_has_weights_and_a_silent_one_has_equal_ones():
-    quiet = np.repeat([1e-13, 3e-13], 100)
-    assert np.allclose(power_weights(quiet, np.array([0, 100]), 100), [0.25, 0.75])
-    assert np.allclose(power_weights(quiet * 1e-4, np.array([0, 100]), 100), 0.5)
-
-
 def test_off_the_cpu_all_waves_at_once_give_the_same_kind_of_spectrogram():
     mel, waves = MelSpectrogram(Frontend(), 16000), torch.randn(2, 8000)
     there = mel.to("meta")(waves.to("meta"))
@@ -123,30 +106,3 @@ def test_waves_too_short_to_be_reflected_are_refused():
     assert mel(torch.randn(1, 1025)).shape[-1] == mel.frames(1025)
     with pytest.raises(ValueError, match="1024 samples: a window of 2048 needs more than 1024"):
         mel(torch.randn(1, 1024))
-
-
-def test_power_weights_follow_the_event():
-    rng, sections = np.random.default_rng(0), highpass(4000, 3500, 16000)
-    sound = np.zeros(32000)
-    sound[16000:24000] = 3000 * rng.standard_normal(8000)
-    starts = segment_starts(32000, 8000, 0.0)
-    weights = power_weights(highpassed_power(sound, sections), starts, 8000)
-    filtered = sosfiltfilt(sections, sound / 32768)
-    power = np.array([np.mean(filtered[s : s + 8000] ** 2) for s in starts])
-    assert np.allclose(weights, power / power.sum()) and weights.argmax() == 2 and weights[2] > 0.95
-    assert np.allclose(power_weights(np.zeros(32000), starts, 8000), 0.25)
-
-
-def test_column_weights_are_equations_shares():
-    """Column j weighs the mean power of samples ⌊jL/W⌋ … ⌊(j+1)L/W⌋ of its segment, all columns of the clip sum to 1."""
-    power = np.random.default_rng(0).random(1000)
-    starts, length, columns = [0, 250, 600], 400, 7
-    weights = column_weights(power, starts, length, columns)
-    expected = [
-        [np.mean(power[s + j * length // columns : s + (j + 1) * length // columns]) for j in range(columns)]
-        for s in starts
-    ]
-    assert np.allclose(weights, np.array(expected) / np.sum(expected)) and weights.sum() == pytest.approx(1)
-    assert np.allclose(column_weights(np.zeros(1000), starts, length, columns), 1 / 21)
-    short = column_weights(power[:100], [0], 400, 4)  # a clip of a quarter of a segment is heard four times
-    assert np.allclose(short, 0.25)
