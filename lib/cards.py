@@ -76,10 +76,20 @@ def claim() -> int | None:
     counts = said.get("places", [])
     for place in range(max(counts, default=0)):
         for card in (card for card, count in enumerate(counts) if place < count):
-            file = os.open(Path(said["folder"]) / f"card{card}-{place}.lock", os.O_RDWR | os.O_CREAT, 0o666)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return card  # the file stays open, and so locked, as long as the process lives
-            except OSError:
-                os.close(file)
+            if _lock(Path(said["folder"]) / f"card{card}-{place}.lock"):
+                return card
     return None
+
+
+def _lock(path):
+    """Whether the file could be locked; it stays open, and so locked, as long as the process lives."""
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(file)
+        return False
+    return True

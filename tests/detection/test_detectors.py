@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scored import embeddings
 
-from lib.detection import detectors
+from lib.detection import detectors, inliers
 from lib.network.embeddings import Embeddings, concatenate
 from lib.settings import Inliers
 
@@ -206,3 +206,14 @@ def test_a_machine_that_is_silent_in_part_is_scored(machine):
 def test_a_machine_without_test_clips_is_refused(machine):
     with pytest.raises(ValueError, match=r"no usable test clips to score; see problems\.csv of 01_data_audit"):
         detectors.score_machine(machine.part("train", "validation"), ("KNN",), INLIERS, 0)
+
+
+@pytest.mark.parametrize(
+    "parts", [("train", "pseudo_target", "validation", "test"), ("train", "pseudo_target", "test")]
+)
+def test_a_device_computes_what_can_be_computed_on_one(machine, monkeypatch, parts):
+    """KNN's distances, those of the folds too; a wrong one is not hidden by the CPU."""
+    told, real = set(), inliers.nearest_distances
+    monkeypatch.setattr(inliers, "nearest_distances", lambda *given: told.add(given[3]) or real(*given[:3]))
+    detectors.score_machine(machine.part(*parts), ("GMM", "KNN"), INLIERS, 0, "cuda:1")
+    assert told == {"cuda:1"}

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from lib.detection import neighbours
-from lib.detection.detectors import fit_detectors
 from lib.detection.inliers import KNN
 
 
@@ -28,4 +27,3 @@ def test_a_knn_is_told_where_to_compute(monkeypatch):
     for device in ("cpu", "cuda:1"):
         KNN((4,), device).fit(vectors).score(vectors[:2])
     assert seen == ["cpu", "cuda:1"] and KNN.restore(KNN((4,)).fit(vectors).state()).device == "cpu"
-    assert fit_detectors.__defaults__ == ("cpu",)

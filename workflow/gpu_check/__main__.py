@@ -21,7 +21,7 @@ import torch
 from lib.network.device import pick_device, prepare
 from lib.paths import OUTPUTS, PROJECT, write_text
 from workflow.gpu_check import parity, rates, whole
-from workflow.gpu_check.made import PAPER, QUICK
+from workflow.gpu_check.made import PAPER, QUICK, Scale
 
 SECTIONS = ("parity", "ceilings", "rates", "sharing", "OE", "OE-Flow", "bench")
 ENOUGH = {"bench": 90}  # s that a section needs at least to be begun; others 20
@@ -36,20 +36,25 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     prepare(0, torch.get_num_threads())
     scale, said = QUICK if given.quick else PAPER, {"machine": machine(device), "sections": {}, "skipped": {}}
-    for section in given.only or SECTIONS:
-        left = given.seconds - (time.monotonic() - begin)
-        if left < ENOUGH.get(section, 20) and not given.quick:
-            said["skipped"][section] = f"{left:.0f} s were left"
-            continue
-        try:
-            said["sections"][section] = rows_of(section, device, scale, given.quick, left)
-        except Exception as error:  # what else can be proved is
-            traceback.print_exc()
-            said["skipped"][section] = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    with tempfile.TemporaryDirectory() as folder:
+        for section in given.only or SECTIONS:
+            left = given.seconds - (time.monotonic() - begin)
+            if left < ENOUGH.get(section, 20) and not given.quick:
+                said["skipped"][section] = f"{left:.0f} s were left"
+                continue
+            try:
+                said["sections"][section] = rows_of(section, device, scale, Path(folder), left)
+            except Exception as error:  # what else can be proved is
+                traceback.print_exc()
+                said["skipped"][section] = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
     said["seconds"] = round(time.monotonic() - begin, 1)
     said["holds"] = "parity" not in said["skipped"] and all(row.get("holds", True) for row in _rows(said))
-    write_text(Path(given.out), json.dumps(said, indent=1))
     print("\n".join(table(said)))
+    try:
+        write_text(Path(given.out), json.dumps(said, indent=1))
+    except OSError as error:
+        print(f"cannot write {given.out}: {error.strerror}; name another file by --out", file=sys.stderr)
+        return 2
     print(f"written to {given.out}")
     return 0 if said["holds"] else 1
 
@@ -75,8 +80,9 @@ def machine(device: torch.device) -> dict:
     return facts
 
 
-def rows_of(section: str, device: torch.device, scale, quick: bool, left: float) -> list[dict]:
-    """What a section has found, a row each."""
+def rows_of(section: str, device: torch.device, scale: Scale, folder: Path, left: float) -> list[dict]:
+    """What a section has found, a row each; `folder` for its data, `left` in s."""
+    quick = scale is QUICK
     if section == "bench":
         return bench(left) if not quick else []
     if section == "parity":
@@ -88,8 +94,7 @@ def rows_of(section: str, device: torch.device, scale, quick: bool, left: float)
     elif section == "sharing":
         found = rates.shared_rates(device, scale) if device.type == "cuda" else []
     else:
-        with tempfile.TemporaryDirectory() as folder:
-            found = whole.training(Path(folder), scale, section, scale.epochs, device.type)
+        found = whole.training(folder, scale, section, scale.epochs, device.type)
     return [row._asdict() | ({"holds": row.holds} if isinstance(row, parity.Check) else {}) for row in found]
 
 

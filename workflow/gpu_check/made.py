@@ -31,7 +31,7 @@ class Scale:
     test_clips: int  # of each domain and label
 
 
-PAPER = Scale({}, clips=1000, steps=100, epochs=60, source_clips=400, test_clips=25)
+PAPER = Scale({}, clips=1000, steps=100, epochs=60, source_clips=990, test_clips=25)
 QUICK = Scale(
     {"frontend": {"mels": 32, "hop": 1024, "segment_seconds": 1.0, "segment_overlap": 0.0}, "training": {"batch": 8}},
     clips=12, steps=2, epochs=1, source_clips=8, test_clips=1,
