@@ -18,6 +18,6 @@ The door's upper step, above all rooms:
     listener, score, fit   the trained machine, as users import it; a line a clip; a machine of one's own
     data          the challenge's recordings, downloaded
     submission    the challenge's files: those of a run, and any against the ground truth
-    profiles      who carries out the jobs: this computer or a cluster
+    profiles, slurm    who carries out the jobs, this computer or a cluster; Snakemake's way to one
     locks, console, summary    one process at a time in a run's folder; what a person sees of a run
 """

@@ -42,12 +42,12 @@ def main(arguments: list[str] | None = None) -> int:
         settings, seeds = load_settings(given.preset), seed_numbers(given.seeds)
         if not seeds:
             raise ValueError("no seeds: give whole numbers with spaces between, such as SEEDS='0 1'")
-        profile = load_profile(given.profile)
+        profile, name = load_profile(given.profile), given.run or Path(given.preset).stem
         if not given.dry_run:
-            profile.check()
+            profile.check(name)
         if not profile.local:
             console.killed = KILLED_THERE
-        run = _run_folder(given.run or Path(given.preset).stem)
+        run = _run_folder(name)
         with RunLock(run.state) as lock:
             return _batch(given, settings, seeds, run, lock.token, profile, console)
     except (ValueError, OSError) as error:

@@ -38,6 +38,7 @@ TICK = 0.2  # s between two looks at what the jobs said
 # A dry run looks for locks by a pattern, in which braces of the folder would be wildcards; the run has its own lock.
 DRY_RUN = "from snakemake.persistence import file; file.FilePersistence._read_locks = lambda _: ()\n"
 DRY_RUN += "from snakemake.cli import main; main()"
+PLAIN = re.compile(r"[\w.+-]+")
 _COUNT = re.compile(r"^(\d\d_\w+)\s+(\d+)$", re.MULTILINE)  # of Snakemake's table of jobs to run
 _JOB = re.compile(r"^(?:local)?rule (\d\d_\w+):\n((?:    .*\n)*)", re.MULTILINE)
 
@@ -235,7 +236,8 @@ class Graph:
     def _command(self, finished, *targets, alone=False):
         path = self.run.state / "config.json"
         paths.write_text(path, json.dumps(self.configuration(finished), indent=1))
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(self._snakefile())]
+        program = "lib.slurm" if self.profile.executor == "slurm" else "snakemake"
+        command = [sys.executable, "-m", program, "--snakefile", str(self._snakefile())]
         command += ["--directory", str(self.run.root), "--configfile", str(path)]
         own = str(self.profile.file) if self.profile != LOCAL else "none"
         command += ["--profile", own, "--workflow-profile", str(LOCAL.file)]
@@ -276,8 +278,11 @@ class Graph:
         return hashlib.sha256(own.to_csv(index=False).encode()).hexdigest()[:16]
 
     def _alias(self, machine):
-        """The machine's folder as Snakemake may read it: braces would be wildcards, so a link stands for them."""
-        if not set(machine) & set("{}"):
+        """The machine's folder as Snakemake may read it: braces would be wildcards, so a link stands for them.
+
+        A job that is submitted is named by its wildcards, which commas, colons, quotes and the like would break.
+        """
+        if not set(machine) & set("{}") if self.profile.local else PLAIN.fullmatch(machine):
             return machine
         alias = f".{hashlib.sha256(machine.encode()).hexdigest()[:12]}"
         folder = self.run.machine(machine)

@@ -12,6 +12,7 @@ from lib import paths
 NAMES = ("config.yaml", "profile.yaml", "config.v*+.yaml", "profile.v*+.yaml")  # of the file in a profile's folder
 HERE = "local"  # Snakemake's name of this computer
 SUBMITS = {"slurm": "sbatch"}  # executor → the program that it calls
+UNFIT = set("'\"\\%")  # Snakemake quotes a submitted job's paths as Python does, SLURM reads % in the names of logs
 JOBS = 100  # at a time, where a profile of a cluster says nothing
 
 
@@ -35,8 +36,8 @@ class Profile:
     def local(self) -> bool:
         return self.executor == HERE
 
-    def check(self) -> None:
-        """Raise a ValueError where what carries out the jobs is not there; its message says what to install."""
+    def check(self, run: str | Path) -> None:
+        """Raise a ValueError where what carries out the jobs is not there, or cannot work in the folder of a run."""
         if self.local:
             return
         place = paths.shown(self.file)
@@ -46,6 +47,11 @@ class Profile:
         program = SUBMITS.get(self.executor)
         if program and shutil.which(program) is None:
             raise ValueError(f"{place}: no {program} here; call it where jobs are submitted, or leave PROFILE out")
+        for path in (paths.PROJECT, run):
+            if unfit := set(str(path)) & UNFIT:
+                raise ValueError(
+                    f"{path}: {' '.join(unfit)} would not reach the cluster as it is; choose another folder"
+                )
 
 
 LOCAL = Profile(paths.PROFILES / "default" / "config.yaml")

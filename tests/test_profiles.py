@@ -1,5 +1,6 @@
 """Who carries out the jobs of a run: a profile by name or path, and what is said where it cannot."""
 
+import asyncio
 import os
 import re
 import subprocess
@@ -8,7 +9,7 @@ import sys
 import pytest
 import yaml
 
-from lib import batch, graph, locks, profiles, summary
+from lib import batch, graph, locks, profiles, slurm, summary
 from lib.console import Console
 from lib.paths import PROFILES, PROJECT
 from lib.profiles import LOCAL, load_profile
@@ -49,6 +50,16 @@ def test_a_profile_is_found_by_name_by_folder_and_by_file(tmp_path):
     assert load_profile(str(tmp_path / "config.v8+.yaml")) == mine
     (tmp_path / "config.yaml").write_text("keep-going: true\n")
     assert load_profile(str(tmp_path)).local
+
+
+@pytest.mark.parametrize("unfit", "'\"\\%")
+def test_a_run_folder_whose_path_would_not_reach_the_cluster_is_refused(unfit, monkeypatch):
+    monkeypatch.setattr(profiles.importlib.util, "find_spec", lambda name: "")
+    monkeypatch.setattr(profiles.shutil, "which", lambda name: name)
+    assert load_profile("slurm").check("outputs/{50} $HOME größe") is None and LOCAL.check(f"outputs/50{unfit}") is None
+    with pytest.raises(ValueError, match="would not reach a cluster as it is; choose another folder") as refused:
+        load_profile("slurm").check(f"outputs/50{unfit}")
+    assert str(refused.value).startswith(f"outputs/50{unfit}: {unfit} would")
 
 
 @pytest.mark.parametrize(
@@ -96,6 +107,26 @@ def test_the_clusters_profiles_name_the_rules_and_the_gpus_of_the_snakefile():
 def test_what_a_cluster_answered_is_found_in_the_log(log, said, tmp_path):
     (tmp_path / "run.log").write_text(log)
     assert summary.why_it_stopped(tmp_path / "run.log") == said
+
+
+@pytest.mark.parametrize(
+    ("answers", "kept"), [([], ["a", "b"]), ([["a"]], ["a"]), ([["a", "b"]], ["a", "b"]), ([[]], [])]
+)
+def test_jobs_that_slurm_was_asked_for_in_vain_are_kept(answers, kept):
+    class Executor:
+        _status_query_calls = 0
+
+        async def check_active_jobs(self, jobs):
+            for living in answers:
+                self._status_query_calls += 1
+                for job in living:
+                    yield job
+
+    async def left():
+        return [job async for job in Executor().check_active_jobs(["a", "b"])]
+
+    slurm.mend(Executor)
+    assert asyncio.run(left()) == kept
 
 
 def test_a_notebook_that_is_submitted_again_has_not_failed():

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -123,9 +124,9 @@ def _disturb(cluster, folder):
         return "_training" in job[1] and cluster.call("scontrol", "show", "job", job[0])
 
     def training():
-        started = Run(folder).state / "events.jsonl"
-        running = [job for job in cluster.queue("RUNNING") if trains(job)]
-        return running if started.exists() and "_training" in started.read_text() else []
+        events = Run(folder).state / "events.jsonl"
+        started = events.exists() and "_training" in events.read_text()
+        return started and [job for job in cluster.queue("RUNNING") if trains(job)]
 
     killed = cluster.wait_for(training, 600)[0]
     assert re.search(r"TresPerNode=gres:gpu:1\b", trains(killed))
@@ -136,8 +137,7 @@ def _disturb(cluster, folder):
     cluster.call("scontrol", "update", f"nodename={cluster.node}", "state=resume")
     cluster.wait_for(lambda: cluster.queue("RUNNING"))
     cluster.stop_controller()
-    with pytest.raises(subprocess.CalledProcessError):
-        cluster.call("squeue")
+    time.sleep(60)  # long enough for Snakemake to ask in vain
     cluster.start_controller()
 
 
