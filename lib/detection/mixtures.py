@@ -22,7 +22,7 @@ from scipy.linalg.lapack import dpotrf, dpotri, dtrtri
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
-TOLERANCE, STEPS, FALLS = 1e-3, 100, 6  # change of the bound in nats; steps at most; steps in a row without a rise
+TOLERANCE, STEPS, FALLS = 1e-3, 100, 8  # change of the bound in nats; steps at most; steps in a row without a rise
 SMALLEST = 10 * np.finfo(float).eps  # added to N_k, as sklearn does
 CHUNK = 256  # vectors at once: a core's cache holds them
 PRODUCTS = 2**26  # bytes up to which all x_i x_j are kept

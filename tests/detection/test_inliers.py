@@ -133,6 +133,19 @@ def test_gmm_axes_keep_the_variance_asked_for_at_mean_variance_one():
         assert np.var(reduced[:, 0]) >= np.var(reduced[:, -1])
 
 
+@pytest.mark.parametrize("variance", [0.9, 1.0])
+def test_gmm_axes_of_fewer_vectors_than_dimensions_are_the_principal_ones(variance):
+    rng = np.random.default_rng(0)
+    fit = rng.standard_normal((30, 12)) @ rng.standard_normal((12, 100)) + 3
+    gmm = GMM((1,), variance=variance).fit(fit)
+    values, directions = np.linalg.eigh(np.cov(fit, rowvar=False))
+    values, directions = values[::-1], directions[:, ::-1]
+    rank = int((np.cumsum(values[:12]) < variance * values.sum()).sum()) + 1 if variance < 1 else 12
+    expected = (fit - fit.mean(axis=0)) @ directions[:, :rank] / np.sqrt(values[:rank].mean())
+    reduced = (fit - gmm.mean) @ gmm.axes
+    assert gmm.rank == rank and np.allclose(reduced @ reduced.T, expected @ expected.T)  # whatever the signs
+
+
 def test_the_seed_begins_the_mixture():
     fit = np.random.default_rng(0).random((200, 3))
     same, other = (GMM((9,), reg_covar=1e-3, seed=seed).fit(fit).score(fit)["GMM-9"] for seed in (1, 2))

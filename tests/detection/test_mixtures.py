@@ -62,12 +62,12 @@ def test_a_bound_that_falls_stops_at_a_higher_likelihood(way):
 
 
 def test_a_rise_ends_the_count_of_falls(monkeypatch):
-    """Bounds by script: five falls and a rise, then six falls."""
-    script = [0.0, *(-0.1 * np.arange(1, 6)), 1.0, *(1 - 0.1 * np.arange(1, 9))]
+    """Bounds by script: a fall less than make it ready, a rise, then falls for ever."""
+    falls = -0.1 * np.arange(1, 2 * FALLS)
     monkeypatch.setattr(mixtures, "PRODUCTS", 2**40)
-    step, given = mixtures._Products.step, iter(script)
-    monkeypatch.setattr(mixtures._Products, "step", lambda *arguments: (step(*arguments)[0], np.array([next(given)])))
-    assert fit_mixtures(vectors(), (2,), 1.0)[2].steps == 6 + 1 + FALLS
+    step, given = mixtures._Products.step, iter([0.0, *falls[: FALLS - 1], 1.0, *(1 + falls)])
+    monkeypatch.setattr(mixtures._Products, "step", lambda *told: (step(*told)[0], np.array([next(given)])))
+    assert fit_mixtures(vectors(), (2,), 1.0)[2].steps == FALLS + 1 + FALLS
 
 
 def test_log_likelihood_is_sklearns(monkeypatch):
