@@ -46,6 +46,10 @@ def main(arguments: list[str] | None = None) -> int:
         if not given.dry_run:
             profile.check(name)
         if not profile.local:
+            if given.clock:
+                raise ValueError(
+                    "--clock counts on one computer; a cluster's run has each step's seconds in its report"
+                )
             console.killed = KILLED_THERE
         run = _run_folder(name)
         with RunLock(run.state) as lock:

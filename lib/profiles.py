@@ -49,9 +49,7 @@ class Profile:
             raise ValueError(f"{place}: no {program} here; call it where jobs are submitted, or leave PROFILE out")
         for path in (paths.PROJECT, run):
             if unfit := set(str(path)) & UNFIT:
-                raise ValueError(
-                    f"{path}: {' '.join(unfit)} would not reach the cluster as it is; choose another folder"
-                )
+                raise ValueError(f"{path}: {' '.join(unfit)} would not reach a cluster as it is; choose another folder")
 
 
 LOCAL = Profile(paths.PROFILES / "default" / "config.yaml")

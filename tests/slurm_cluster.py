@@ -6,12 +6,14 @@ import shutil
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel")
 PLACES = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+ENDS_WITH_THIS = ("setpriv", "--pdeathsig", "KILL")  # before a command: also where the tests are killed
 CONFIGURATION = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -81,12 +83,12 @@ class Cluster:
         for daemon in self.daemons.values():
             daemon.kill()
             daemon.wait()
-        for process in psutil.process_iter():  # steps of jobs, which are nobody's children
-            try:
-                if process.environ().get("SLURM_CONF") == str(self.configuration):
+        until = time.monotonic() + 10
+        while (left := self._steps()) and time.monotonic() < until:  # one that ends may still start another
+            for process in left:
+                with suppress(psutil.Error):
                     process.kill()
-            except psutil.Error:
-                pass
+            time.sleep(0.2)
 
     def start_controller(self) -> None:
         self._start("slurmctld", "-D")
@@ -117,10 +119,24 @@ class Cluster:
 
     def _start(self, *command):
         log = open(self.folder / f"{command[0]}.log", "ab")  # noqa: SIM115  the daemon's
-        ends_with_the_tests = ["setpriv", "--pdeathsig", "KILL"]
         self.daemons[command[0]] = subprocess.Popen(
-            [*ends_with_the_tests, *command], env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            [*ENDS_WITH_THIS, *command],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
         )
+
+    def _steps(self):
+        """Processes of jobs, which are nobody's children; those of SLURM overwrite their environment with their title."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                ours = process.environ().get("SLURM_CONF") == str(self.configuration)
+                ours |= process.cwd() == str(self.folder)
+                found += [process] if ours and process.status() != psutil.STATUS_ZOMBIE else []
+        return found
 
     def _write(self):
         for name in ("state", "spool", "munge", "bin"):

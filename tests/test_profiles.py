@@ -78,6 +78,11 @@ def test_what_a_cluster_lacks_is_said_before_anything_starts(plugin, message, tm
     assert not (tmp_path / "run").exists()
 
 
+def test_no_clock_of_a_cluster(tmp_path, capsys):
+    arguments = ["--preset", "smoke", "--run", str(tmp_path / "run"), "--profile", "slurm", "--clock", "--dry-run"]
+    assert batch.main(arguments) == 2 and capsys.readouterr().err.startswith("--clock counts on one computer")
+
+
 def test_the_clusters_profiles_name_the_rules_and_the_gpus_of_the_snakefile():
     text = (PROJECT / "workflow" / "Snakefile").read_text()
     rules = {rule.split('"')[1]: "gpu=1" in rule for rule in text.split("    name: ")[1:]}
