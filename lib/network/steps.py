@@ -81,13 +81,14 @@ class Recorded:
 
     def _record(self, batch):
         """Record without computing; whether that went well."""
-        graph = torch.cuda.CUDAGraph()
+        graph, usual = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
         try:
             with torch.cuda.graph(graph, stream=self.stream):
                 self.terms = self.work(batch)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             print(f"the step cannot be recorded on this GPU ({reason}); it goes on call by call", flush=True)
+            torch.cuda.set_stream(usual)  # a recording that is broken off does not go back to it
             self.failed = True
             return False
         self.graph, self.gradients = graph, [parameter.grad for parameter in self.parameters]

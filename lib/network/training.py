@@ -171,10 +171,11 @@ class Trainer:
         for step in progress(range(epoch * count, (epoch + 1) * count), f"epoch {epoch + 1}"):
             batch = self.batches.draw(step)
             rate = self.schedule.get_last_lr()[0]
-            terms = steps(batch, **({"share": True} if watched and step == epoch * count else {}))
+            looked_at = watched and step == epoch * count
+            terms = steps(batch, share=True) if looked_at else steps(batch)
             self.optimizer.step()
             self.schedule.step()
-            share |= {name: terms.pop(name) for name in ("flow_share",) if name in terms}
+            share |= {"flow_share": terms.pop("flow_share")} if looked_at else {}
             sums = {name: sums.get(name, 0.0) + value for name, value in terms.items()}
         watch.stop()
         found = read({**sums, **share, **self._validate()})

@@ -178,6 +178,7 @@ def recorder(monkeypatch):
         "Stream": Stream,
         "stream": lambda _: contextlib.nullcontext(),
         "current_stream": Stream,
+        "set_stream": lambda _: None,
         "CUDAGraph": Graph,
         "graph": lambda graph, stream: contextlib.nullcontext(),
     }.items():

@@ -102,7 +102,8 @@ def neighbours(device) -> Iterator[Check]:
     """KNN's distances."""
     rng = np.random.default_rng(0)
     queries, references = rng.standard_normal((300, 64)), rng.standard_normal((2000, 64))
-    here, there = (nearest_distances(queries, references, 32, d) for d in ("cpu", torch.device(device.type, 0)))
+    by_torch = device if device.type == "cuda" else "cpu:0"
+    here, there = (nearest_distances(queries, references, 32, d) for d in ("cpu", by_torch))
     yield Check("KNN", distance(torch.from_numpy(there), torch.from_numpy(here)), 1e-9)
 
 
