@@ -92,6 +92,8 @@ class GMM:
         vectors = np.asarray(vectors, np.float64)
         if len(vectors) < 2:
             raise ValueError(f"{len(vectors)} segment to fit a GMM on, at least 2 needed; record more or longer clips")
+        if not np.isfinite(vectors).all():
+            raise ValueError("embeddings to fit a GMM on are not finite; run the training notebook again")
         self.components = tuple(c for c in self.components if c == 1 or 2 * c <= len(vectors))
         self._fit_axes(vectors)
         reduced = (vectors - self.mean) @ self.axes

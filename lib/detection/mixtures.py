@@ -9,7 +9,7 @@ responsibilities r_k(x), N_k = Σ_x r_k(x) and the regularisation ρ:
 The start (k-means), the steps and two rules of the stop are those of sklearn's `GaussianMixture`, to rounding; the
 third rule is not. With ρ > 0 the M-step is no maximum: the bound, the mean log-likelihood, may fall in every step, and
 sklearn goes on until it falls slowly. Here a mixture is ready after `FALLS` steps in a row without a rise, at a higher
-bound. On the demo machines that saves two thirds of the steps; fewer falls stop some fits that would rise again.
+bound. On the demo machines that saves two thirds of the steps; after fewer falls some fits would rise again.
 """
 
 import warnings

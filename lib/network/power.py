@@ -26,7 +26,7 @@ class HighPass:
         Away from a clip's ends the filter is a convolution, which Fourier transforms do in a third of the time.
         """
         sound = np.asarray(sound, np.float64) / FULL_SCALE
-        if len(sound) < len(self.answer) * 4:
+        if len(sound) < 4 * len(self.answer):
             return np.square(sosfiltfilt(self.sections, sound))
         reach, filtered = self.reach, self._convolved(sound)
         filtered[:reach] = self._both_ways(sound[: 3 * reach])[:reach]
@@ -48,7 +48,7 @@ class HighPass:
     @cached_property
     def _block(self):
         """Samples of a block of the overlap-save convolution, and the transform of `answer`."""
-        size = scipy.fft.next_fast_len(4 * len(self.answer), real=True)
+        size = scipy.fft.next_fast_len(8 * len(self.answer), real=True)
         return size, scipy.fft.rfft(self.answer, size)
 
     @cached_property

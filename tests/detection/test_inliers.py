@@ -84,6 +84,14 @@ def test_many_components_do_not_degenerate():
     assert gmm.rank <= 64
 
 
+@pytest.mark.parametrize("count", [10, 100])
+def test_embeddings_that_are_not_finite_are_said(count):
+    vectors = degenerate(count)
+    vectors[3, 5] = np.nan
+    with pytest.raises(ValueError, match="embeddings to fit a GMM on are not finite"):
+        GMM((1,)).fit(vectors)
+
+
 def test_too_many_components_for_the_clips_are_left_out():
     assert list(GMM((1, 2, 16)).fit(degenerate(9)).score(degenerate(2, seed=1))) == ["GMM-1", "GMM-2"]
 
