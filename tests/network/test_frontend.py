@@ -86,13 +86,6 @@ def test_log_compression_is_of_the_same_mel():
     assert torch.isfinite(MelSpectrogram(Frontend(mels=32, log=True), 16000)(torch.zeros(1, 16000))).all()
 
 
-def test_waves_too_short_to_be_reflected_are_said():
-    mel = MelSpectrogram(Frontend(window=128, hop=64, mels=8), 16000)
-    assert mel(torch.randn(1, 65)).shape == (1, 1, 8, mel.frames(65))
-    with pytest.raises(ValueError, match="64 samples: no more than half a window of 128"):
-        mel(torch.randn(1, 64))
-
-
 def test_mixing_waves_before_mel(bank):
     rows = bank.rows.assign(mean=0.0, deviation=1.0)
     samples, mel = torch.from_numpy(bank.samples), MelSpectrogram(Frontend(window=128, hop=64, mels=8), 16000)
