@@ -17,7 +17,7 @@ import pandas as pd
 from lib import clock
 from lib.detection.inliers import GMM, KNN
 from lib.detection.nearest import Cosine, Nearest
-from lib.detection.scoring import AGGREGATORS, clip_scores, folds_of, reference_part, standardize
+from lib.detection.scoring import AGGREGATORS, clip_scores, folds_of, of_each, reference_part, standardize
 from lib.network.embeddings import Embeddings
 from lib.paths import whole_file, write_text
 from lib.settings import Inliers
@@ -97,16 +97,15 @@ def score_clips(detectors: Fitted, embeddings: Embeddings) -> pd.DataFrame:
     Returns:
         DataFrame with `detector`, `fit_set`, `aggregator`, `clip` (stem), `domain`, `label`, `score`.
     """
-    clips = embeddings.clips[["stem", "domain", "label"]].rename(columns={"stem": "clip"})
-    tables = []
+    names, scores = [], []
     for (family, fit_set), fitted in detectors.items():
         of_clips = family in OF_CLIPS
         for detector, found in fitted.score(embeddings if of_clips else embeddings.vectors).items():
             for aggregator in AGGREGATORS:
                 weights = embeddings.weight if aggregator == "weighted" else None
-                score = found if of_clips else clip_scores(found, embeddings.clip, weights)
-                tables.append(clips.assign(detector=detector, fit_set=fit_set, aggregator=aggregator, score=score))
-    return pd.concat(tables, ignore_index=True)
+                names.append((detector, fit_set, aggregator))
+                scores.append(found if of_clips else clip_scores(found, embeddings.clip, weights))
+    return of_each(embeddings.clips, pd.DataFrame(names, columns=["detector", "fit_set", "aggregator"]), scores)
 
 
 @dataclass(frozen=True)

@@ -104,22 +104,29 @@ def machine_scores(
         raise ValueError(f"{(~np.isfinite(scores)).sum()} of {len(scores)} scores are not finite")
     groups = {(d, a): (domain == d) & (label == a) for d in DOMAINS for a in ("normal", "anomaly")}
     counts = _resample(tuple(group.tobytes() for group in groups.values()), resamples, seed)
-
-    def area(normal, anomaly, p=1.0):
-        normal, anomaly = (np.any([groups[g] for g in part], axis=0) for part in (normal, anomaly))
-        if not normal.any() or not anomaly.any():
-            return np.full(1 + resamples, np.nan)
-        return partial_auc(scores[normal], scores[anomaly], p, counts[:, normal], counts[:, anomaly])
-
-    anomalies = [("source", "anomaly"), ("target", "anomaly")]
-    pauc = area([("source", "normal"), ("target", "normal")], anomalies, max_fpr)
-    found = {}
-    for rule in RULES:
-        found[rule] = {"pauc": pauc} | {
-            f"auc_{d}": area([(d, "normal")], [(d, "anomaly")] if rule == "paper" else anomalies) for d in DOMAINS
-        }
-        found[rule]["hmean"] = _mean_of_what_is_there(found[rule])
+    normal, anomaly = ({d: np.flatnonzero(groups[d, a]) for d in DOMAINS} for a in ("normal", "anomaly"))
+    every = {a: np.concatenate(list(places.values())) for a, places in (("normal", normal), ("anomaly", anomaly))}
+    if len(every["normal"]) and len(every["anomaly"]):
+        drawn = (counts[:, places] for places in every.values())
+        pauc = partial_auc(*(scores[places] for places in every.values()), max_fpr, *drawn)
+    else:
+        pauc = np.full(1 + resamples, np.nan)
+    found = {rule: {"pauc": pauc} for rule in RULES}
+    for d in DOMAINS:
+        found["paper"][f"auc_{d}"] = _area(scores, normal[d], anomaly[d], counts)
+        found["official"][f"auc_{d}"] = _area(scores, normal[d], every["anomaly"], counts)
+    for named in found.values():
+        named["hmean"] = _mean_of_what_is_there(named)
     return found
+
+
+def _area(scores, normal, anomaly, counts):
+    """(resamples,) AUC: the share of pairs in order, a tied one half, each as often as both its clips were drawn."""
+    if not len(normal) or not len(anomaly):
+        return np.full(len(counts), np.nan)
+    ahead = scores[anomaly] - scores[normal][:, None]  # (normal, anomaly)
+    pairs = counts[:, normal] @ (0.5 + 0.5 * np.sign(ahead))
+    return np.einsum("ra,ra->r", pairs, counts[:, anomaly]) / (len(normal) * len(anomaly))
 
 
 def _mean_of_what_is_there(scores):
@@ -177,10 +184,14 @@ def overall(machines: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 def interval(resampled: np.ndarray) -> tuple[float, float]:
     """95 % percentile interval (low, high) of an array of `machine_scores`, whose entry 0 is not a resample."""
-    if len(resampled) < 2 or np.isnan(resampled).any():
-        return float("nan"), float("nan")
-    low, high = np.quantile(resampled[1:], (0.025, 0.975))
-    return float(low), float(high)
+    return tuple(intervals(resampled[None])[0].tolist())
+
+
+def intervals(resampled: np.ndarray) -> np.ndarray:
+    """(n, 1 + resamples) → (n, 2) as `interval`, NaN where an entry is or where nothing was resampled."""
+    if resampled.shape[1] < 2:
+        return np.full((len(resampled), 2), np.nan)
+    return np.quantile(resampled[:, 1:], (0.025, 0.975), axis=1).T
 
 
 def decision_scores(decided: ArrayLike, domain: ArrayLike, label: ArrayLike) -> dict[str, dict[str, float]]:

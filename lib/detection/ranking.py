@@ -23,8 +23,9 @@ def rank_detectors(detectors: pd.DataFrame, max_fpr: float = 0.1) -> pd.DataFram
     """
     labelled = detectors[(detectors["part"] == "test") & (detectors["label"] != "")]
     keys, rows = ["system", "detector", "seed", "machine"], []
-    for group, clips in labelled.groupby(keys, sort=False):
-        found = machine_scores(clips["score"], clips["domain"], clips["label"], max_fpr)["paper"]
+    columns = [labelled[name].to_numpy() for name in ("score", "domain", "label")]
+    for group, places in labelled.groupby(keys, sort=False).indices.items():
+        found = machine_scores(*(values[places] for values in columns), max_fpr)["paper"]
         rows.append((*group, *(found[name][0] for name in (*SCORES, "hmean"))))
     table = pd.DataFrame(rows, columns=[*keys, *SCORES, "hmean"]).dropna(subset="hmean")
     machines = table.groupby(["system", "detector", "seed"], sort=False)["machine"].transform("nunique")

@@ -4,6 +4,7 @@ Scores of a flow and of the baselines, which need no further fitting, are made h
 """
 
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -86,6 +87,21 @@ def flow_scores(embeddings: Embeddings, inliers: Inliers) -> pd.DataFrame:
     return standardize(pd.concat(tables, ignore_index=True), reference_part(inliers))
 
 
+def of_each(clips: pd.DataFrame, names: pd.DataFrame, scores: Sequence[np.ndarray]) -> pd.DataFrame:
+    """The scores of several detectors as one table, made at once: thousands of clips come one by one.
+
+    Args:
+        clips: of the index, with `stem`, `domain` and `label`. names: a row a detector. scores: (clips,) of each.
+
+    Returns:
+        DataFrame with `clip`, `domain`, `label`, the columns of `names`, and `score`.
+    """
+    clips = clips[["stem", "domain", "label"]].rename(columns={"stem": "clip"})
+    name, clip = (places.ravel() for places in np.indices((len(names), len(clips))))
+    parts = (clips.iloc[clip].reset_index(drop=True), names.iloc[name].reset_index(drop=True))
+    return pd.concat(parts, axis=1).assign(score=np.concatenate(scores))
+
+
 def flow_clip_scores(embeddings: Embeddings) -> pd.DataFrame:
     """Clip scores of a flow with both aggregators, not standardised.
 
@@ -95,13 +111,11 @@ def flow_clip_scores(embeddings: Embeddings) -> pd.DataFrame:
     Returns:
         DataFrame as `detectors.score_clips`, detector "flow".
     """
-    clips = embeddings.clips[["stem", "domain", "label"]].rename(columns={"stem": "clip"})
     columns = embeddings.maps.mean(axis=1)  # (segments, width)
-    owner, tables = np.repeat(embeddings.clip, columns.shape[1]), []
-    for aggregator, weights in zip(AGGREGATORS, (None, embeddings.columns.ravel()), strict=True):
-        score = clip_scores(columns.ravel(), owner, weights)
-        tables.append(clips.assign(detector="flow", fit_set="", aggregator=aggregator, score=score))
-    return pd.concat(tables, ignore_index=True)
+    owner = np.repeat(embeddings.clip, columns.shape[1])
+    scores = [clip_scores(columns.ravel(), owner, weights) for weights in (None, embeddings.columns.ravel())]
+    names = pd.DataFrame({"detector": "flow", "fit_set": "", "aggregator": AGGREGATORS})
+    return of_each(embeddings.clips, names, scores)
 
 
 @clock.counts("scoring")

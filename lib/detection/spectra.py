@@ -6,14 +6,14 @@ would give every one the same score where there are fewer clips than numbers.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from lib import clock
-from lib.detection.density import euclidean, whitened_score
+from lib.detection.density import among, densities, euclidean, ratio_score, whitened_score
 from lib.detection.scoring import folds_of, reference_part, standardize
 from lib.detection.whitening import Whitening
 from lib.paths import readable, whole_file, write_text
@@ -36,6 +36,7 @@ class References:
     views: dict[str, np.ndarray]
     clips: pd.DataFrame
     neighbours: int
+    _known: dict = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, views: dict[str, np.ndarray], clips: pd.DataFrame, neighbours: int) -> "References":
@@ -49,16 +50,30 @@ class References:
         return cls({name: vectors[training] for name, vectors in views.items()}, rows, neighbours)
 
     def score(self, views: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """{view: (m,) score} of the views of m clips."""
-        return {name: whitened_score(found, self.views[name], self.neighbours) for name, found in views.items()}
+        """{view: (m,) score} of the views of m clips, each as `density.whitened_score`."""
+        found = {}
+        for name, vectors in views.items():
+            matrix, references, density = self._whitened(name)
+            found[name] = ratio_score(euclidean(vectors @ matrix, references), density)
+        return found
+
+    def _whitened(self, name):
+        """The whitening of a view's references, these in it, and their density: a listener asks again and again."""
+        if name not in self._known:
+            matrix = Whitening().fit(self.views[name]).matrix
+            references = self.views[name] @ matrix
+            apart = among(euclidean(references, references))
+            density = densities(apart, self.neighbours) if self.neighbours else np.ones(len(references))
+            self._known[name] = matrix, references, density
+        return self._known[name]
 
     def shares(self, name: str, vectors: np.ndarray) -> np.ndarray:
         """(m, numbers) what each number of a view adds to the squared distance to the nearest reference; rows sum to 1.
 
         With δ the difference and Σ the covariance, number i adds δ_i (Σ⁻¹δ)_i, which may be negative.
         """
-        matrix = Whitening().fit(self.views[name]).matrix
-        nearest = euclidean(vectors @ matrix, self.views[name] @ matrix).argmin(axis=1)
+        matrix, references, _ = self._whitened(name)
+        nearest = euclidean(vectors @ matrix, references).argmin(axis=1)
         apart = vectors - self.views[name][nearest]
         added = apart * (apart @ matrix @ matrix.T)
         return added / np.maximum(added.sum(axis=1, keepdims=True), np.finfo(float).tiny)

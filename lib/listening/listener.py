@@ -7,12 +7,12 @@ calibration clips, which the run's files hold: both go through the functions tha
 import copy
 import tempfile
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from lib.detection import ensembles, scoring
 from lib.listening import exported, trainings
@@ -20,9 +20,9 @@ from lib.listening.clip_map import ClipMap
 from lib.listening.costs import costs
 from lib.listening.maps import SHARES, USUAL, clip_map, shares, spectrogram, usual_of
 from lib.listening.reasons import Reason, reason
+from lib.listening.row_score import RowScore
 from lib.listening.stream import Stream
 from lib.listening.trained import Ear
-from lib.network.device import versions
 from lib.network.spectrum import VIEWS, frames_of
 from lib.paths import Run
 from lib.recordings import audit
@@ -31,7 +31,6 @@ from lib.settings import Settings
 from lib.systems import BASELINE, ENCODER, ENSEMBLES, ROWS, ROWS_OF, SPECTRA, SPECTRUM, Trained, folder_of
 
 PREFERRED = ("Spectrum", "Shared", "Submitted 1")  # rows, where the run has one and none is named
-CONSTANTS = ["system", "parameter", "detector", "fit_set", "aggregator"]
 
 
 class Listener:
@@ -56,7 +55,7 @@ class Listener:
         self.machine, self._trained, self._scores, self._asked = machine, trained, scores, asked
         self.settings = settings
         self._reference = scoring.reference_part(self.settings.inliers)
-        self._every = self._rows(scores)
+        self._every, self._row_scores = self._rows(scores), {}
         self.rows = [name for name in ROWS if name in set(self._every["system"]) and name in rows]
         self._listen_with(row or next((name for name in PREFERRED if name in self.rows), self.rows[0]))
 
@@ -109,6 +108,8 @@ class Listener:
         Raises:
             ValueError: something is there already, or the row needs an encoder of the user's.
         """
+        from lib.network.device import versions  # torch takes seconds, which a score by Spectrum does without
+
         files, usual, kept, inside = {}, {}, [], Run(Path())
         for made, ear in self._trained.items():
             if made.system not in {SPECTRUM, *self._needed(self.row)}:
@@ -228,7 +229,7 @@ class Listener:
 
     def score_heard(self, heard: Heard) -> pd.DataFrame:
         """As `score`, of clips that `hear` has decoded."""
-        with threadpool_limits(self.settings.threads, "blas"):  # as when the references were scored
+        with _libraries().limit(limits=self.settings.threads, user_api="blas"):  # as when the references were scored
             score, normal = self._score(heard), self.normal
         said = heard.problems.groupby("source")["problem"].agg("; ".join)
         return pd.DataFrame({
@@ -316,24 +317,30 @@ class Listener:
         numbered = heard.clips["stem"].to_numpy()
         heard.clips["stem"] = [str(i) for i in range(len(heard.clips))]
         needed = self._needed(self.row)
-        own = self._scores[self._scores["system"].map(folder_of).isin(needed)]
-        constants = own.drop_duplicates(CONSTANTS)[[*CONSTANTS, "mean", "deviation"]]
-        tables = [own[own["part"] == self._reference]]
-        for made, ear in self._trained.items():
-            if made.system in needed and len(heard.clips):
-                raw = ear.score(heard).assign(machine=self.machine, parameter=made.parameter, seed=own["seed"].iloc[0])
-                raw = raw.merge(constants, on=CONSTANTS).assign(part="new")
-                tables.append(raw.assign(standardized=(raw["score"] - raw["mean"]) / raw["deviation"]))
-        rows = self._rows(pd.concat(tables, ignore_index=True))
+        ears = [(made, ear) for made, ear in self._trained.items() if made.system in needed and len(heard.clips)]
+        raw = [ear.score(heard).assign(parameter=made.parameter) for made, ear in ears]
         heard.clips["stem"] = numbered
-        found = rows[(rows["system"] == self.row) & (rows["part"] == "new")].set_index("clip")["score"]
-        return found.reindex([str(i) for i in range(len(heard.clips))]).to_numpy()
+        return self._row_score.score(raw, len(heard.clips))
+
+    @property
+    def _row_score(self):
+        if self.row not in self._row_scores:
+            own = self._scores[self._scores["system"].map(folder_of).isin(self._needed(self.row))]
+            weighted = self.settings.evaluation.weighted_machines
+            self._row_scores[self.row] = RowScore.of(self.row, own, self._reference, weighted, self._rows)
+        return self._row_scores[self.row]
 
     def _rows(self, scores):
         """Rows of the tables, protocol `all`, by the functions of 06."""
         each = ensembles.detector_scores(scores, self.settings.evaluation.weighted_machines)
         rows = ensembles.system_rows(each, reference=self._reference)
         return ensembles.add_submitted(rows, self._asked, self._reference)
+
+
+@lru_cache(maxsize=1)
+def _libraries():
+    """That compute on several threads; to find them takes milliseconds, of which a clip has few."""
+    return ThreadpoolController()
 
 
 def _usable(heard):

@@ -8,27 +8,21 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pandas as pd
-import torch
 
-from lib.detection import detectors, scoring
+from lib.detection import scoring
 from lib.detection.spectra import References
-from lib.network import autoencoder, spectrum
-from lib.network.embedder import Embedder
-from lib.network.embeddings import Embeddings
-from lib.network.encoder import FrozenEncoder, Sound
-from lib.network.frontend import MelSpectrogram
-from lib.network.shared import load_shared, shared_mel
-from lib.network.training import load_trained
+from lib.network import spectrum
 from lib.paths import readable
 from lib.recordings.heard import Heard
-from lib.recordings.machine import standardized
 from lib.settings import Settings
-from lib.systems import BASELINE, BASELINES, ENCODER, EXTRACTORS, SHARED, SPECTRA, SPECTRUM, SYSTEMS, Trained
+from lib.systems import BASELINE, BASELINES, EXTRACTORS, SPECTRA, SPECTRUM, SYSTEMS, Trained
 
-CPU = torch.device("cpu")
+if TYPE_CHECKING:
+    from lib.listening import networks
+    from lib.network import autoencoder
 
 
 @dataclass(frozen=True)
@@ -78,18 +72,18 @@ class Ear:
         return References.load(self.folder)[0]
 
     @cached_property
-    def baseline(self) -> autoencoder.Baseline:
+    def baseline(self) -> "autoencoder.Baseline":
         """The autoencoder."""
-        return autoencoder.Baseline.load(self.folder, CPU)[0]
+        from lib.listening import networks  # torch takes seconds, which Spectrum does without
+
+        return networks.baseline_of(self)
 
     @cached_property
-    def extractor(self) -> "Extractor":
+    def extractor(self) -> "networks.Extractor":
         """Of a system with embeddings, with its own detectors; those of protocol `extended` are left out."""
-        row, fitted = EXTRACTORS[self.made.system], {}
-        if row.families:
-            loaded = detectors.load_detectors(self.folder)
-            fitted = {key: detector for key, detector in loaded.items() if key[0] in row.families}
-        return Extractor(*self._model(), self.settings, self.facts, fitted, "flow" in row.detectors)
+        from lib.listening import networks
+
+        return networks.Extractor.of(self)
 
     def score(self, heard: Heard) -> pd.DataFrame:
         """Raw scores of clips.
@@ -102,66 +96,13 @@ class Ear:
             views = spectrum.views(heard, heard.clips, self.settings.spectrum)
             return _rows(heard, SPECTRA, self.references.score(views))
         if self.made.system == BASELINE:
-            rate = self.settings.data.sample_rate
-            frames = autoencoder.log_mel_frames(heard.tensor(), heard.clips, self.settings.autoencoder, rate)
-            return _rows(heard, BASELINES, self.baseline.scores(frames))
-        return self.extractor.scores(self.extractor.embed(heard)).assign(system=self.made.system)
+            from lib.listening import networks
 
-    def _model(self):
-        """(model, front end)."""
-        settings = self.settings
-        if self.made.system == SHARED:
-            return load_shared(self.model_folder, CPU)[0], shared_mel(settings, CPU)
-        if self.made.system == ENCODER:
-            rates = settings.data.sample_rate, settings.encoder_rate
-            return FrozenEncoder(Path(settings.encoder), *rates, CPU), Sound()
-        return load_trained(self.folder, CPU)[0], MelSpectrogram(settings.frontend, settings.data.sample_rate)
+            return _rows(heard, BASELINES, networks.baseline_scores(self, heard))
+        return self.extractor.scores(self.extractor.embed(heard)).assign(system=self.made.system)
 
 
 def _rows(heard, systems, scores):
     """Long form of {detector: (clips,)}, each a row of its own."""
-    clips = heard.clips[["stem", "domain", "label"]].rename(columns={"stem": "clip"})
-    tables = [
-        clips.assign(system=system, detector=detector, fit_set="", aggregator="plain", score=score)
-        for system, (detector, score) in zip(systems, scores.items(), strict=True)
-    ]
-    return pd.concat(tables, ignore_index=True)
-
-
-@dataclass(frozen=True)
-class Extractor:
-    """A trained model with its front end, as it embeds clips that are in no bank, and what scores the embeddings.
-
-    Attributes:
-        model, mel: the network and its front end. settings, facts: of the training.
-        fitted: detectors by family and fit set. flow: whether its flow scores, too.
-    """
-
-    model: torch.nn.Module
-    mel: torch.nn.Module
-    settings: Settings
-    facts: dict
-    fitted: dict
-    flow: bool
-
-    def embedder(self, heard: Heard) -> Embedder:
-        """Of the clips of a `Heard`."""
-        given = SimpleNamespace(bank=heard, settings=self.settings, samples=heard.tensor(), mel=self.mel)
-        return Embedder(self.model, given)
-
-    def rows(self, heard: Heard) -> pd.DataFrame:
-        """The clips with the mean and deviation by which the model's were standardised; some models have none."""
-        if "standardization" not in self.facts:
-            return heard.clips.assign(mean=0.0, deviation=1.0)
-        if self.settings.frontend.standardize == "clip":
-            return standardized(heard, heard.clips, "clip", heard.clips)
-        return heard.clips.assign(**self.facts["standardization"])
-
-    def embed(self, heard: Heard) -> Embeddings:
-        """Every clip's segments."""
-        return self.embedder(heard).clips(self.rows(heard), "test")
-
-    def scores(self, embedded: Embeddings) -> pd.DataFrame:
-        """Raw scores of every detector, as `detectors.score_clips`."""
-        tables = [detectors.score_clips(self.fitted, embedded)] if self.fitted else []
-        return pd.concat(tables + ([scoring.flow_clip_scores(embedded)] if self.flow else []), ignore_index=True)
+    names = {"system": systems, "detector": list(scores), "fit_set": "", "aggregator": "plain"}
+    return scoring.of_each(heard.clips, pd.DataFrame(names), list(scores.values()))

@@ -150,8 +150,11 @@ def profile(frames: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def frames_of(bank: ClipBank, row: NamedTuple, spectrum: Spectrum) -> np.ndarray:
-    """(frames, bands) ln mel power of a clip of the bank; `row` of its index."""
-    return log_mel(long_enough(bank.sound(row), spectrum), spectrum, bank.sample_rate)
+    """(frames, bands) ln mel power of a clip of the bank; `row` of its index. A `heard.Heard` keeps them."""
+    kept, key = getattr(bank, "frames", {}), (row.start, spectrum)
+    if key not in kept:
+        kept[key] = log_mel(long_enough(bank.sound(row), spectrum), spectrum, bank.sample_rate)
+    return kept[key]
 
 
 def views(bank: ClipBank, rows: pd.DataFrame, spectrum: Spectrum) -> dict[str, np.ndarray]:

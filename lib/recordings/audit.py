@@ -91,6 +91,7 @@ def measured_problems(machine: str, clips: pd.DataFrame, usual: float | None = N
     return [
         (machine, row["path"], f"{problem} ({row[field]:.3g})", mend)
         for field, wrong, problem, mend in rules
+        if wrong.any()
         for _, row in clips[wrong].iterrows()
     ]
 

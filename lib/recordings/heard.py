@@ -57,7 +57,7 @@ class Heard:
             for what is no file), `start` and `length` [samples], `seconds`, `file_rate` [Hz], `channels`, `divisor`,
             and as unknown `domain`, `label`, `attributes`.
         problems: DataFrame of `source`, `clip`, `problem` and `mend`, also of clips that cannot be used.
-        samples: (total,) int16. sample_rate: Hz.
+        samples: (total,) int16. sample_rate: Hz. frames: of its clips, which `spectrum.frames_of` keeps.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Heard:
         self.clips = clips.assign(domain="", label="", attributes="{}", split="test")
         self.problems = pd.DataFrame(problems, columns=("source", "clip", "problem", "mend"))
         self.samples = np.concatenate(sounds) if sounds else np.empty(0, np.int16)
-        self.sample_rate = data.sample_rate
+        self.sample_rate, self.frames = data.sample_rate, {}
 
     def add_problems(self, entries: Sequence[tuple[int, str, str, str]]) -> None:
         """Join (source, clip, problem, mend) to `problems`."""

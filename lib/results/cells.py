@@ -45,16 +45,17 @@ class Marks:
         left_out = pd.DataFrame(columns=LEFT_OUT) if left_out is None else left_out
         chosen, machines = choose(evaluation, number, protocol, rule)
         seeds = chosen[chosen["value"].notna()].pivot(index="system", columns="machine", values="seeds").fillna(0)
-        seeds = seeds.reindex(columns=[*machines, "overall"], fill_value=0)
+        seeds = seeds.reindex(columns=[*machines, "overall"], fill_value=0).to_dict("index")  # {row: {machine: seeds}}
         single = _single(evaluation[(evaluation["protocol"] == protocol) & (evaluation["rule"] == rule)])
-        lacking, fewer = _left_out_of(seeds, machines, left_out), {}
-        for row in seeds.index:
+        lacking, fewer = _left_out_of(seeds, left_out), {}
+        scored = {machine for each in seeds.values() for machine, count in each.items() if count}
+        for row, own in seeds.items():
             for machine in machines:
-                here = seeds.loc[row, machine]
+                here = own[machine]
                 for member in ENSEMBLES[row][0] if row in ENSEMBLES and here else ():
-                    if member not in seeds.index or seeds.loc[member, machine] < here:
+                    if member not in seeds or seeds[member][machine] < here:
                         lacking.setdefault((row, machine), []).append(member)
-                if here < seeds.loc[row, "overall"] and (machine not in single or seeds[machine].any()):
+                if here < own["overall"] and (machine not in single or machine in scored):
                     fewer.setdefault(row, []).append(machine)
         return cls(lacking, fewer, single, left_out)
 
@@ -103,18 +104,17 @@ def _single(evaluation):
     return {m: name.removeprefix("auc_") for m, names in single.items() if len(names) == 1 for name in names}
 
 
-def _left_out_of(seeds, machines, left_out):
+def _left_out_of(seeds, left_out):
     """{(row, machine): [what]}, of the rows that files are left out of and of the ensembles of such rows."""
     lacking = {}
     for entry in left_out[left_out["system"] != ""].itertuples():
         for row in ROWS_OF.get(entry.system, (entry.system,)):
-            there = row in seeds.index and entry.machine in machines
-            if not there:
+            if row not in seeds or entry.machine not in seeds[row]:
                 continue
-            if seeds.loc[row, entry.machine]:
+            if seeds[row][entry.machine]:
                 what = f"{row} {_part(entry)}".strip()
                 for name in (row, *(name for name, (members, _) in ENSEMBLES.items() if row in members)):
-                    if name in seeds.index:
+                    if name in seeds:
                         lacking.setdefault((name, entry.machine), []).append(what)
             else:
                 lacking.setdefault((row, entry.machine), []).append(row)

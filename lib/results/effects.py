@@ -62,6 +62,8 @@ EFFECTS = (
         if s.families
     ),
 )
+SIDES = tuple(dict.fromkeys(side for effect in EFFECTS for side in (effect.with_it, effect.without)))
+MACHINES = 50  # whose sides are in memory at once
 
 
 @clock.counts("scoring")
@@ -76,18 +78,21 @@ def evaluate(scores: pd.DataFrame, evaluation: Evaluation, seed: int = 0) -> pd.
         sides), `score` (of `SCORES`), `difference`, `low`, `high` (95 % interval, mean over seeds), `sd`, `seeds`, in
         percent points.
     """
-    scored, found = _score_sides(scores, evaluation, seed), []
-    for effect in EFFECTS:
-        with_it, without = scored.get(effect.with_it, {}), scored.get(effect.without, {})
-        for run_seed in sorted({s for s, _ in with_it} & {s for s, _ in without}):
-            machines = paper_order({m for s, m in with_it if s == run_seed and (s, m) in without})
-            sides = [[side[run_seed, m] for m in machines] for side in (with_it, without)]
+    found = []
+    for run_seed in sorted(scores["seed"].unique().tolist()):  # the resamples of one at a time are in memory
+        scored = _score_sides(scores[scores["seed"] == run_seed], evaluation, seed)
+        for effect in EFFECTS:
+            with_it, without = scored.get(effect.with_it, {}), scored.get(effect.without, {})
+            machines = paper_order(with_it.keys() & without.keys())
+            sides = [[side[machine] for machine in machines] for side in (with_it, without)]
             pairs = zip([*machines, "overall"], *([*side, overall(side)] for side in sides), strict=True)
-            for machine, one, other in pairs:
+            for machine, one, other in pairs if machines else ():
                 for name in SCORES:
                     difference = one[name] - other[name]
                     row = effect.name, effect.system, machine, name, run_seed, difference[0], *interval(difference)
                     found.append(row)
+    places = {(effect.name, effect.system): i for i, effect in enumerate(EFFECTS)}
+    found.sort(key=lambda row: places[row[:2]])
     keys = ["effect", "system", "machine", "score"]
     table = pd.DataFrame(found, columns=[*keys, "seed", "difference", "low", "high"]).dropna(subset="difference")
     table[["difference", "low", "high"]] *= 100
@@ -97,23 +102,28 @@ def evaluate(scores: pd.DataFrame, evaluation: Evaluation, seed: int = 0) -> pd.
 
 
 def _score_sides(scores, evaluation, seed):
-    """{side: {(seed, machine): paper-rule `machine_scores`}}, on the labelled clips that all sides there have."""
+    """{side: {machine: paper-rule `machine_scores`}} of one seed, on the labelled clips that all sides there have."""
     labelled = of_the_paper(scores[(scores["part"] == "test") & (scores["label"] != "")])
-    weighted = labelled[labelled["machine"].isin(evaluation.weighted_machines)]
-    detectors = {name: parameter_means(weighted[weighted["aggregator"] == name]) for name in AGGREGATORS}
-    detectors["own"] = detector_scores(labelled, evaluation.weighted_machines)
-    sides = list(dict.fromkeys(side for effect in EFFECTS for side in (effect.with_it, effect.without)))
-    tables = [_side_scores(detectors[side.aggregator], side).assign(side=i) for i, side in enumerate(sides)]
-    table = pd.concat(tables, ignore_index=True)
-    order, found = paper_order(table["machine"]), {}
-    for (machine, run_seed), here in table.groupby(["machine", "seed"], sort=False):
-        wide = here.pivot(index=["clip", "domain", "label"], columns="side", values="score").dropna()
-        domain, label = (wide.index.get_level_values(name).to_numpy() for name in ("domain", "label"))
-        for i, values in wide.items():
-            drawn = evaluation.max_fpr, evaluation.bootstrap, seed + order.index(machine)
-            scored = machine_scores(values, domain, label, *drawn)["paper"]
-            found.setdefault(sides[i], {})[run_seed, machine] = scored
+    order, found = paper_order(labelled["machine"].unique()), {}
+    for i in range(0, len(order), MACHINES):
+        table = _sides(labelled[labelled["machine"].isin(order[i : i + MACHINES])], evaluation.weighted_machines)
+        for machine, here in table.groupby("machine", sort=False):
+            wide = here.pivot(index=["clip", "domain", "label"], columns="side", values="score").dropna()
+            domain, label = (wide.index.get_level_values(name).to_numpy() for name in ("domain", "label"))
+            for side, values in wide.items():
+                drawn = evaluation.max_fpr, evaluation.bootstrap, seed + order.index(machine)
+                scored = machine_scores(values, domain, label, *drawn)["paper"]
+                found.setdefault(SIDES[side], {})[machine] = scored
     return found
+
+
+def _sides(labelled, weighted_machines):
+    """The clip scores of every side, with `side`, its place in `SIDES`."""
+    weighted = labelled[labelled["machine"].isin(weighted_machines)]
+    detectors = {name: parameter_means(weighted[weighted["aggregator"] == name]) for name in AGGREGATORS}
+    detectors["own"] = detector_scores(labelled, weighted_machines)
+    tables = [_side_scores(detectors[side.aggregator], side).assign(side=i) for i, side in enumerate(SIDES)]
+    return pd.concat(tables, ignore_index=True)
 
 
 def _side_scores(detectors, side):

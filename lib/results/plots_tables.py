@@ -14,6 +14,7 @@ from lib.systems import BASELINES, ROWS, SUBMITTED, SYSTEMS
 SCORE_NAMES = {"auc_source": "AUC source", "auc_target": "AUC target", "hmean": "harmonic mean with pAUC"}
 LABELS = {2: "AUC of the source domain", 3: "AUC of the target domain", 4: "harmonic mean of AUCs and pAUC"}
 PANELS = 4  # beside each other
+MOST = 35  # machines that have a panel; more are ticks in one
 GREY = "#999999"
 _MARKS = {
     "baseline": dict(marker="s", mfc="#111111", mec="#111111", mew=0.6, ms=3.5),
@@ -35,12 +36,16 @@ def table_figure(
 ) -> Figure:
     """One of Tables 2–4 as a picture: a panel a machine, a line a row, points with 95 % intervals.
 
+    More than `MOST` machines are a tick each in the panel of all.
+
     Args:
         evaluation: as `ensembles.evaluate`. number: 2, 3 or 4. protocol, rule: which variant.
         beside_paper: whether to add the paper's values, as `tables.beside`. left_out: as `tables.layout`.
     """
     chosen, machines = choose(evaluation, number, protocol, rule)
     rows, panels = [row for row in ROWS if row in set(chosen["system"])], [*machines, "overall"]
+    many = len(machines) > MOST
+    panels = panels[-1:] if many else panels
     paper = tables.beside(number, rule, machines) if beside_paper else None
     marks = Marks.of(evaluation, number, protocol, rule, left_out)
     columns = min(PANELS, len(panels))
@@ -48,13 +53,17 @@ def table_figure(
     size = (PAGE, lines * (0.55 + 0.15 * len(rows)) + 0.5)
     figure, axes = plt.subplots(lines, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
     for axis, machine in zip(axes.flat, panels, strict=False):
+        if many:
+            each = chosen[chosen["machine"] != "overall"]
+            axis.plot(each["value"], each["system"].map(rows.index), "|", color=GREY, ms=5, mew=0.4, zorder=0)
         _panel(axis, chosen[chosen["machine"] == machine], rows, marks)
         if paper is not None and machine in paper:
             known = [row for row in rows if row in paper.index]
             height = np.array([rows.index(row) for row in known]) + 0.3
             axis.plot(paper.loc[known, machine], height, ls="", **_MARKS["paper"])
         mark = " §" if machine in marks.single or (marks.single and machine == "overall") else ""
-        axis.set_title(machine + mark, fontsize=7, fontweight="bold" if machine == "overall" else "normal")
+        title = f"{machine}, a tick for each of {len(machines)} machines" if many else machine
+        axis.set_title(title + mark, fontsize=7, fontweight="bold" if machine == "overall" else "normal")
     for axis in axes.flat[len(panels) :]:
         axis.remove()
     _finish(figure, axes, panels, rows, f"Table {number}: {LABELS[number]} [%], {rule} rule, detectors: {protocol}")

@@ -4,7 +4,9 @@ The official evaluator aligns a file's rows with the test clips by sorted order,
 would be judged wrongly in silence: it is refused, not written.
 """
 
+import csv
 import glob
+import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -32,14 +34,14 @@ def decisions(rows: pd.DataFrame, quantile: float) -> pd.DataFrame:
         `recall`, `f1`, in shares of 1; the last four are NaN where no label is known.
     """
     columns, found = ["system", "machine", "seed", "threshold", "fit", "domain", "precision", "recall", "f1"], []
-    for (system, machine, seed), clips in rows[rows["protocol"] == "all"].groupby(
-        ["system", "machine", "seed"], sort=False
-    ):
-        threshold, fit = decision_threshold(clips.loc[clips["part"] == "calibration", "score"], quantile)
-        test = clips[(clips["part"] == "test") & (clips["label"] != "")]
-        quality = decision_scores(test["score"] > threshold, test["domain"], test["label"])
+    rows = rows[rows["protocol"] == "all"]
+    part, label, domain, score = (rows[name].to_numpy() for name in ("part", "label", "domain", "score"))
+    for (system, machine, seed), here in rows.groupby(["system", "machine", "seed"], sort=False).indices.items():
+        threshold, fit = decision_threshold(score[here[part[here] == "calibration"]], quantile)
+        test = here[(part[here] == "test") & (label[here] != "")]
+        quality = decision_scores(score[test] > threshold, domain[test], label[test])
         facts = {"system": system, "machine": machine, "seed": seed, "threshold": threshold, "fit": fit}
-        found += [facts | {"domain": domain} | scores for domain, scores in quality.items()] or [facts]
+        found += [facts | {"domain": name} | scores for name, scores in quality.items()] or [facts]
     return pd.DataFrame(found, columns=columns)
 
 
@@ -116,19 +118,24 @@ def submission(clips: pd.DataFrame, index: pd.DataFrame, quantile: float) -> dic
     Raises:
         ValueError: the scored clips are not the index's; a clip needs a finite score of every seed.
     """
-    table = clips.groupby(["part", "clip"])["score"].agg(["mean", "count"]).reset_index()
-    table = table[(table["count"] == clips["seed"].nunique()) & np.isfinite(table["mean"])]
-    test, calibration = (table[table["part"] == part].set_index("clip")["mean"] for part in ("test", "calibration"))
-    check_clips(test.index, index["stem"])
-    threshold, _ = decision_threshold(calibration, quantile)
+    seeds, scores = clips["seed"].nunique(), {"test": {}, "calibration": {}}
+    for part, clip, score in zip(*(clips[name].tolist() for name in ("part", "clip", "score")), strict=True):
+        if np.isfinite(score):
+            scores[part].setdefault(clip, []).append(score)
+    test, calibration = (
+        {clip: float(np.mean(values)) for clip, values in part.items() if len(values) == seeds}
+        for part in scores.values()
+    )
+    check_clips(test, index["stem"])
+    threshold, _ = decision_threshold(list(calibration.values()), quantile)
     files = {}
     for section, here in index.groupby("section"):
-        table = pd.DataFrame({"name": here["stem"] + ".wav", "score": test[here["stem"]].to_numpy()}).sort_values(
-            "name"
-        )
-        decided = table.assign(score=(table["score"] > threshold).astype(int))
-        for kind, values in zip(KINDS, (table, decided), strict=True):
-            files[kind, section] = values.to_csv(index=False, header=False, lineterminator="\n")
+        lines = sorted((f"{stem}.wav", test[stem]) for stem in here["stem"])
+        decided = [(name, int(score > threshold)) for name, score in lines]
+        for kind, values in zip(KINDS, (lines, decided), strict=True):
+            text = io.StringIO()
+            csv.writer(text, lineterminator="\n").writerows(values)
+            files[kind, section] = text.getvalue()
     return files
 
 
