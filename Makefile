@@ -68,7 +68,7 @@ study: $(VENV)/ready
 	$(BIN)/python -m lib.study --data="$(DATA)" --machines="$(MACHINES)" --seeds="$(or $(filter-out 0,$(SEEDS)),0 1 2 3)"
 
 bench: $(VENV)/ready
-	$(BIN)/python workflow/bench.py
+	$(BIN)/python -m workflow.bench $(STAGES)
 
 $(VENV)/ready: requirements.lock pyproject.toml
 	@command -v "$(PYTHON)" > /dev/null || { echo "there is no $(PYTHON): install Python 3.11 to 3.13, or make PYTHON=<where one is>"; exit 2; }

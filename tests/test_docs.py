@@ -43,7 +43,7 @@ def test_the_page_of_settings_is_the_settings():
 
 
 def test_every_message_of_the_page_is_one_of_the_programs():
-    modules = [*(PROJECT / "lib").rglob("*.py"), *(PROJECT / "workflow").glob("*.py")]
+    modules = [*(PROJECT / "lib").rglob("*.py"), *(PROJECT / "workflow").rglob("*.py")]
     said = re.sub(r'"\s*\n\s*f?"', "", "\n".join(path.read_text() for path in modules))
     page = (PROJECT / "docs" / "troubleshooting.md").read_text()
     messages = re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)

@@ -131,13 +131,13 @@ def _call(node):
 
 
 def test_files(module, asked):
-    """Tests of a module: those asked for, else its mirror and then the others of its room."""
+    """Tests of a module: those asked for, else its mirror, or its package's, and then the others of its room."""
     if asked:
         return asked
     room = Path("tests", *module.parts[1:-1])
-    mirror = room / f"test_{module.name}"
+    mirrors = [room / f"test_{module.name}", room.with_name(f"test_{room.name}.py")]
     others = sorted(path.relative_to(PROJECT) for path in _inside(room).glob("test_*.py"))
-    return [str(path) for path in dict.fromkeys([mirror, *others]) if _inside(path).is_file()]
+    return [str(path) for path in dict.fromkeys([*mirrors, *others]) if _inside(path).is_file()]
 
 
 def _inside(path):

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import librosa
 import numpy as np
@@ -95,6 +96,22 @@ def build_network(autoencoder: Autoencoder) -> nn.Sequential:
     return nn.Sequential(*modules, nn.Linear(widths[-1], size))
 
 
+class _Layer(NamedTuple):
+    """The tensors of a Linear and what follows it, at hand: to look them up at every step takes a twentieth of it."""
+
+    weight: torch.Tensor
+    transposed: torch.Tensor
+    bias: torch.Tensor
+    gradient: torch.Tensor  # of the weight
+    norm: tuple = ()  # weight, bias, running mean and variance of the BatchNorm1d
+
+    @classmethod
+    def of(cls, linear: nn.Linear, norm: nn.BatchNorm1d | None = None) -> "_Layer":
+        weight, bias = linear.weight.detach(), linear.bias.detach()
+        own = (norm.weight.detach(), norm.bias.detach(), norm.running_mean, norm.running_var) if norm else ()
+        return cls(weight, weight.t(), bias, linear.weight.grad, own)
+
+
 class Optimization:
     """Adam on the mean squared error of a `build_network`, the gradient written out.
 
@@ -104,16 +121,18 @@ class Optimization:
 
     def __init__(self, network: nn.Sequential, learning_rate: float):
         """`network` in training mode on its device; its parameters become views of one tensor."""
-        *modules, self.last = network
-        self.hidden = list(zip(modules[::3], modules[1::3], strict=True))  # (Linear, BatchNorm1d)
-        norms = [p for _, norm in reversed(self.hidden) for p in (norm.weight, norm.bias)]
-        linears = [*modules[::3], self.last]
+        *modules, last = network
+        norms = [p for norm in reversed(modules[1::3]) for p in (norm.weight, norm.bias)]
+        linears = [*modules[::3], last]
         ordered = norms + [linear.weight for linear in linears] + [linear.bias for linear in linears]
         parameters = torch.cat([p.detach().flatten() for p in ordered])
         parameters.grad = torch.zeros_like(parameters)
         pieces = (whole.split([p.numel() for p in ordered]) for whole in (parameters, parameters.grad))
         for p, value, gradient in zip(ordered, *pieces, strict=True):
             p.data, p.grad = value.view_as(p), gradient.view_as(p)
+        self.hidden = [_Layer.of(*pair) for pair in zip(modules[::3], modules[1::3], strict=True)]
+        self.last, self.last_bias_gradient = _Layer.of(last), last.bias.grad
+        self.momentum, self.eps = modules[1].momentum, modules[1].eps
         self.norm_gradients = parameters.grad[: sum(p.numel() for p in norms)]
         self.adam = torch.optim.Adam([parameters], learning_rate, fused=True)
 
@@ -121,13 +140,11 @@ class Optimization:
     def step(self, inputs: torch.Tensor) -> torch.Tensor:
         """One step on (n, dimensions) vectors; returns their summed squared error before it, a 0-d tensor."""
         passed, outputs = [], inputs
-        for linear, norm in self.hidden:
-            below, linear_out = outputs, torch.addmm(linear.bias, outputs, linear.weight.t())
-            outputs, mean, scale = torch.native_batch_norm(
-                linear_out, norm.weight, norm.bias, norm.running_mean, norm.running_var, True, norm.momentum, norm.eps
-            )
+        for layer in self.hidden:
+            below, linear_out = outputs, torch.addmm(layer.bias, outputs, layer.transposed)
+            outputs, mean, scale = torch.native_batch_norm(linear_out, *layer.norm, True, self.momentum, self.eps)
             passed.append((below, linear_out, mean, scale, outputs.relu_()))
-        error = torch.addmm(self.last.bias, outputs, self.last.weight.t()).sub_(inputs)
+        error = torch.addmm(self.last.bias, outputs, self.last.transposed).sub_(inputs)
         loss = torch.dot(error.view(-1), error.view(-1))
         self._backward(error.mul_(2 / error.numel()), outputs, passed)
         self.adam.step()
@@ -135,19 +152,19 @@ class Optimization:
 
     def _backward(self, slope, outputs, passed):
         """Fill the gradients, from `slope`, (n, dimensions) of the loss by the network's output, downwards."""
-        torch.mm(slope.t(), outputs, out=self.last.weight.grad)
-        torch.sum(slope, 0, out=self.last.bias.grad)
+        torch.mm(slope.t(), outputs, out=self.last.gradient)
+        torch.sum(slope, 0, out=self.last_bias_gradient)
         above, norm_gradients = self.last, []
-        for (linear, norm), (below, linear_out, mean, scale, outputs) in zip(
+        for layer, (below, linear_out, mean, scale, outputs) in zip(
             reversed(self.hidden), reversed(passed), strict=True
         ):
-            slope = torch.ops.aten.threshold_backward(slope @ above.weight, outputs, 0)
+            slope = torch.ops.aten.threshold_backward(torch.mm(slope, above.weight), outputs, 0)
             slope, *gradients = torch.ops.aten.native_batch_norm_backward(
-                slope, linear_out, norm.weight, None, None, mean, scale, True, norm.eps, [True, True, True]
+                slope, linear_out, layer.norm[0], None, None, mean, scale, True, self.eps, [True, True, True]
             )
             norm_gradients += gradients
-            torch.mm(slope.t(), below, out=linear.weight.grad)
-            above = linear
+            torch.mm(slope.t(), below, out=layer.gradient)
+            above = layer
         torch.cat(norm_gradients, out=self.norm_gradients)
 
 

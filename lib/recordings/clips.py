@@ -14,7 +14,7 @@ import shutil
 import sys
 import warnings
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -194,22 +194,24 @@ def _build(folder, dataset, data, workers):
     (folder / "bank.json").unlink(missing_ok=True)
     files = dataset.clips["path"].tolist()
     with ProcessPoolExecutor(workers) as pool:
-        measured = list(pool.map(measure, files, [data] * len(files), chunksize=32))
+        measured = _each(pool, workers, measure, files, [data] * len(files))
         lengths = np.array([length for length, _ in measured], np.int64)
         divisors, problems = levels.of_machines(dataset.clips["machine"], files, [peak for _, peak in measured])
         with whole_file(folder / "samples.i16", sync=False) as temporary:
-            decoded = _decode_all(pool, temporary, files, lengths, divisors, data)
+            decode = partial(_decode_all, pool, workers, temporary, files, divisors=divisors, data=data)
+            decoded = decode(lengths)
             wanted = np.array([row.pop("wanted", 0) for row in decoded], np.int64)
             if (wanted > lengths).any():  # a header claimed too little
                 lengths = np.maximum(lengths, wanted)
-                decoded = _decode_all(pool, temporary, files, lengths, divisors, data)
+                decoded = decode(lengths)
+    found = zip(dataset.clips["machine"], files, decoded, strict=True)
+    problems += [(machine, path, *each) for machine, path, row in found for each in row.pop("problems")]
     index = dataset.clips.join(pd.DataFrame(decoded, index=dataset.clips.index))
     index["start"], index["room"] = np.cumsum(lengths) - lengths, lengths
     index["usable"] &= np.isfinite(divisors)
-    problems += [(row.machine, row.path, problem, mend) for row in index.itertuples() for problem, mend in row.problems]
     for row in _same_audio(index).itertuples():
         problems.append((row.machine, row.path, f"copied: the same audio as {row.first}", "delete one of the two"))
-    index = index.drop(columns=["problems", "wanted"], errors="ignore")
+    index = index.drop(columns="wanted", errors="ignore")
     with whole_file(folder / "index.parquet", sync=False) as temporary:
         index.to_parquet(temporary)
     decoder = _decoder(data)
@@ -218,11 +220,17 @@ def _build(folder, dataset, data, workers):
         temporary.write_text(json.dumps(state, indent=1))
 
 
-def _decode_all(pool, path, files, lengths, divisors, data):
+def _decode_all(pool, workers, path, files, lengths, divisors, data):
     """Decode files, one behind the other, into `path`; a row of the index each."""
     _allocate(path, 2 * int(lengths.sum()))
-    jobs = map(Job, files, [str(path)] * len(files), np.cumsum(lengths) - lengths, lengths, divisors)
-    return list(pool.map(decode_into, jobs, [data] * len(files), chunksize=8))
+    starts = np.cumsum(lengths) - lengths
+    jobs = list(map(Job, files, [str(path)] * len(files), starts, lengths, divisors))
+    return _each(pool, workers, decode_into, jobs, [data] * len(files))
+
+
+def _each(pool, workers, work, *columns):
+    """Results of a work on each row of the columns, few enough at once that no process waits long for the others."""
+    return list(pool.map(work, *columns, chunksize=max(1, min(32, len(columns[0]) // (4 * workers)))))
 
 
 def _digest(index, decoder):
