@@ -23,7 +23,7 @@ def crop_and_mel() -> Iterator[Entry]:
     for preset in PRESETS:
         settings = settings_of(preset)
         mel = MelSpectrogram(settings.frontend, RATE).to(samples.device)
-        batches = BalancedBatches(rows[:50], rows[50:], settings.training, settings.segment_samples, 0, samples.device)
+        batches = BalancedBatches(rows[:50], rows[50:], settings.training, settings.segment_samples, 0)
         count = settings.training.batch
 
         def ours(batches=batches, mel=mel, settings=settings):
