@@ -33,7 +33,7 @@ class Steps:
     def __init__(self, name: str, settings: Settings, noise: tuple[torch.Tensor, pd.DataFrame], mixed: bool):
         system, (self.samples, rows), device = SYSTEMS[name], noise, pick_device()
         schedule, self.segment = settings.training_of(system), settings.segment_samples
-        seeds = (BalancedBatches(rows[:50], rows[50:], schedule, self.segment, seed, device) for seed in count())
+        seeds = (BalancedBatches(rows[:50], rows[50:], schedule, self.segment, seed) for seed in count())
         self.mel = MelSpectrogram(settings.frontend, RATE).to(device)
         self.model = build_model(settings, system, Labels(), device)
         self.optimizer = build_optimizer(self.model, schedule.learning_rate)
@@ -96,7 +96,7 @@ def shared_extractor() -> Iterator[Entry]:
     given, device = settings.shared, samples.device
     own = settings.frontend.model_copy(update={"mels": given.mels, "hop": given.hop})
     settings = settings.model_copy(update={"frontend": own})
-    batches = shared.SharedBatches(rows, given, settings.segment_samples, 0, device)
+    batches = shared.SharedBatches(rows, given, settings.segment_samples, 0)
     model = shared.SharedModel(10, given).to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), given.learning_rate, fused=True)
     mel, precision = shared.shared_mel(settings, device), precision_of(settings)
