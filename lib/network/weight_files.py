@@ -1,9 +1,9 @@
 """A trained network's weights in a file: 10 bits each, as many as the network is rounded to when its training ends.
 
 A row of a weight, all that one output channel is multiplied by, is kept as whole numbers −511 … 511 times its largest
-weight over 511. That is finer than the bfloat16 that networks are trained in. Rows shorter than `SHORTEST`, biases and
-BatchNorm's statistics stay float32. What is loaded is bit for bit what was saved, so that a listener gives the scores
-of its run; files of whole float32 weights load, too.
+weight over 511: of a large weight finer than bfloat16, of a small one coarser. Rows shorter than `SHORTEST`, biases
+and BatchNorm's statistics stay float32. What is loaded is bit for bit what was saved, so that a listener gives the
+scores of its run; files of whole float32 weights load, too.
 """
 
 from pathlib import Path
