@@ -83,7 +83,7 @@ def _bars(axis, rows: pd.DataFrame):
         axis.text(value + 0.01, place, f"{value:.2f}", va="center", fontsize=6)
         if not np.isnan(wanted):
             axis.plot([wanted, wanted], [place - 0.45, place + 0.45], color="#111111", lw=1.5)
-    axis.set_yticks(range(len(rows)), rows["stage"] + ", " + rows["size"], fontsize=6)
+    axis.set_yticks(range(len(rows)), rows["stage"] + ", " + rows["size"], fontsize=5)
     axis.set(ylim=(len(rows) - 0.4, -0.6), xlim=(0, max(1.1, np.nanmax(ratio, initial=1) + 0.1)))
     axis.axvline(1, color="#999999", lw=0.6, zorder=0)
 
