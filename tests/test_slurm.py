@@ -174,15 +174,20 @@ def test_a_failure_takes_nothing_along_that_shared_its_submission(started, profi
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_run_that_is_ended_leaves_the_queue_and_goes_on(number, cluster, started, profile, tmp_path):
-    process = started(profile(), "--machines", "fan", kernel="03_oe_training")
+    """Also what has not begun: more trainings than GPUs, on a node that begins no more."""
+    process = started(profile(), "--machines", "fan gearbox", kernel="03_oe_training")
     events = Run(tmp_path / "run").state / "events.jsonl"
-    cluster.wait_for(lambda: events.exists() and "03_oe" in events.read_text(), 300)
-    process.send_signal(number)
-    printed = process.communicate(timeout=60)[0]
-    cluster.wait_for(lambda: not cluster.queue())
+    cluster.wait_for(lambda: events.exists() and "03_oe" in events.read_text() and cluster.queue("PENDING"), 300)
+    cluster.call("scontrol", "update", f"nodename={cluster.node}", "state=drain", "reason=test")
+    try:
+        process.send_signal(number)
+        printed = process.communicate(timeout=60)[0]
+        cluster.wait_for(lambda: not cluster.queue())
+    finally:
+        cluster.call("scontrol", "update", f"nodename={cluster.node}", "state=resume")
     if number == signal.SIGINT:
         assert process.returncode == 130 and printed.splitlines()[-1].startswith("stopped by Ctrl-C")
-    process = started(profile(), "--machines", "fan")
+    process = started(profile(), "--machines", "fan gearbox")
     printed = process.communicate(timeout=1200)[0]
     assert process.returncode == 0, printed
 
