@@ -318,7 +318,8 @@ class Listener:
         heard.clips["stem"] = [str(i) for i in range(len(heard.clips))]
         needed = self._needed(self.row)
         ears = [(made, ear) for made, ear in self._trained.items() if made.system in needed and len(heard.clips)]
-        raw = [ear.score(heard).assign(parameter=made.parameter) for made, ear in ears]
+        members = self._members(self.row)
+        raw = [ear.score(heard, members).assign(parameter=made.parameter) for made, ear in ears]
         heard.clips["stem"] = numbered
         return self._row_score.score(raw, len(heard.clips))
 

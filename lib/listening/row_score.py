@@ -59,7 +59,8 @@ class RowScore:
         offset, *shifted = rows.loc[[str(i) for i in range(size + 1)]]
         keys = each[CONSTANTS].itertuples(index=False, name=None)
         constants = zip([score - offset for score in shifted], each["mean"], each["deviation"], strict=True)
-        return cls(offset, {key: Term(*map(float, term)) for key, term in zip(keys, constants, strict=True)})
+        terms = {key: Term(*map(float, term)) for key, term in zip(keys, constants, strict=True)}
+        return cls(offset, {key: term for key, term in terms.items() if term.weight})  # others are of other rows
 
     def score(self, tables: Iterable[pd.DataFrame], clips: int) -> np.ndarray:
         """(clips,) scores, NaN for a clip that some detector did not score.
@@ -70,9 +71,8 @@ class RowScore:
         """
         total, count = np.full(clips, self.offset), np.zeros(clips, int)
         for table in tables:
-            for *key, clip, score in zip(
-                *(table[name].tolist() for name in (*CONSTANTS, "clip", "score")), strict=True
-            ):
+            columns = (table[name].tolist() for name in (*CONSTANTS, "clip", "score"))
+            for *key, clip, score in zip(*columns, strict=True):
                 if term := self.terms.get(tuple(key)):
                     total[int(clip)] += term.weight * (score - term.mean) / term.deviation
                     count[int(clip)] += 1

@@ -5,6 +5,7 @@ the disk is opened when it is first wanted.
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -85,16 +86,20 @@ class Ear:
 
         return networks.Extractor.of(self)
 
-    def score(self, heard: Heard) -> pd.DataFrame:
+    def score(self, heard: Heard, rows: Collection[str] = SPECTRA) -> pd.DataFrame:
         """Raw scores of clips.
+
+        Args:
+            heard: the clips. rows: which of Spectrum's are wanted.
 
         Returns:
             DataFrame with `system` (a row's name), `detector`, `fit_set`, `aggregator`, `clip`, `domain`, `label` and
             `score`.
         """
         if self.made.system == SPECTRUM:
-            views = spectrum.views(heard, heard.clips, self.settings.spectrum)
-            return _rows(heard, SPECTRA, self.references.score(views))
+            wanted = {row: view for row, view in zip(SPECTRA, spectrum.VIEWS, strict=True) if row in rows}
+            views = spectrum.views(heard, heard.clips, self.settings.spectrum, wanted.values())
+            return _rows(heard, list(wanted), self.references.score(views))
         if self.made.system == BASELINE:
             from lib.listening import networks
 

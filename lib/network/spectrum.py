@@ -6,6 +6,7 @@ swings at 0.24–11.7 Hz, in five octaves. *Both*: level and modulation. *Flux*:
 to the next, which clicks and roughness move.
 """
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -103,9 +104,9 @@ VIEWS = {  # of `systems.SPECTRA`, in its order
 }
 
 
-def describe(frames: np.ndarray, block: int = 128) -> dict[str, np.ndarray]:
-    """Every view of one clip, {name: vector}, from its (frames, bands) ln mel power."""
-    return {name: view(frames, block) for name, view in VIEWS.items()}
+def describe(frames: np.ndarray, block: int = 128, names: Iterable[str] = tuple(VIEWS)) -> dict[str, np.ndarray]:
+    """Some views of one clip, {name: vector}, from its (frames, bands) ln mel power."""
+    return {name: VIEWS[name](frames, block) for name in names}
 
 
 def running(frames: np.ndarray, width: int = RUNNING) -> np.ndarray:
@@ -157,13 +158,17 @@ def frames_of(bank: ClipBank, row: NamedTuple, spectrum: Spectrum) -> np.ndarray
     return kept[key]
 
 
-def views(bank: ClipBank, rows: pd.DataFrame, spectrum: Spectrum) -> dict[str, np.ndarray]:
-    """Every view of clips of the bank, {name: (rows, numbers) float64}.
+@clock.counts("embedding")
+def views(
+    bank: ClipBank, rows: pd.DataFrame, spectrum: Spectrum, names: Iterable[str] = tuple(VIEWS)
+) -> dict[str, np.ndarray]:
+    """Some views of clips of the bank, {name: (rows, numbers) float64}.
 
     Args:
-        bank: `clips.ClipBank`, or `heard.Heard`. rows: of its index. spectrum: `settings.Spectrum`.
+        bank: `clips.ClipBank`, or `heard.Heard`. rows: of its index. spectrum: `settings.Spectrum`. names: of `VIEWS`.
     """
-    return described(bank, rows, spectrum)[0]
+    found = [describe(frames_of(bank, row, spectrum), spectrum.block, names) for row in rows.itertuples()]
+    return {name: np.stack([clip[name] for clip in found]) for name in names}
 
 
 @clock.counts("embedding")

@@ -62,13 +62,16 @@ def _is_rounded(tensor):
     return tensor.is_floating_point() and tensor.ndim > 1 and tensor[0].numel() >= SHORTEST
 
 
+@np.errstate(invalid="ignore")  # a row that holds no number becomes one of none
 def _numbers(tensor):
     """(rows,) float32 largest weights, and (rows, weights) int16 whole numbers."""
     rows = tensor.detach().cpu().flatten(1).numpy().astype(np.float64)
     largest = np.abs(rows).max(axis=1)
-    return largest.astype(np.float32), np.rint(rows * (STEPS / np.where(largest, largest, 1))[:, None]).astype(np.int16)
+    numbers = np.rint(rows * (STEPS / np.where(largest, largest, 1))[:, None])
+    return largest.astype(np.float32), numbers.astype(np.int16)
 
 
+@np.errstate(invalid="ignore")
 def _weights(largest, numbers):
     """(rows, weights) float32; in float64 a row's largest weight is again itself, whatever it is."""
     return torch.from_numpy((largest[:, None].astype(np.float64) * numbers / STEPS).astype(np.float32))

@@ -12,6 +12,7 @@ from lib.recordings.decoding import FULL_SCALE
 
 QUIET = -80.0  # dBFS
 FRAME = 400  # samples = 25 ms at 16 kHz
+BLOCK = 40_000 * FRAME  # samples that are measured at once
 
 
 def summary(bank: ClipBank) -> dict[str, str]:
@@ -50,18 +51,29 @@ def measure_clips(bank: ClipBank, rows: pd.DataFrame) -> pd.DataFrame:
         DataFrame on the index of `rows`: `rms_dbfs`, `peak_dbfs`, `clipped` (share of samples at full scale),
         `silent` (share of 25 ms frames below −80 dBFS), `dc` (mean, full scale = 1).
     """
-    found = [_measure(bank.sound(row).astype(np.float32) / FULL_SCALE) for row in rows.itertuples()]
+    found = [_measure(bank.sound(row)) for row in rows.itertuples()]
     return pd.DataFrame(found, index=rows.index, columns=["rms_dbfs", "peak_dbfs", "clipped", "silent", "dc"])
 
 
 def _measure(sound):
+    """Of (samples,) int16; hours of them a block at a time, whose copies would be gigabytes."""
     if not len(sound):
         return (np.nan,) * 5
+    parts = [_measure_block(sound[first : first + BLOCK]) for first in range(0, len(sound), BLOCK)]
+    peak, *means = np.array(parts).T
+    share = np.array([len(sound[first : first + BLOCK]) for first in range(0, len(sound), BLOCK)]) / len(sound)
+    square, clipped, silent, dc = (float(share @ each) for each in means)
+    return _decibel(np.sqrt(square)), _decibel(peak.max()), clipped, silent, dc
+
+
+def _measure_block(sound):
+    """Peak, mean square, share at full scale, share of quiet frames, mean."""
+    sound = sound.astype(np.float32) / FULL_SCALE
     peak = np.abs(sound)
     frames = sound[: len(sound) // FRAME * FRAME].reshape(-1, FRAME) if len(sound) >= FRAME else sound[None]
     quiet = _decibel(np.sqrt(np.mean(frames**2, axis=1))) < QUIET
     clipped = np.mean(peak >= (FULL_SCALE - 1) / FULL_SCALE)
-    return _decibel(np.sqrt(np.mean(sound**2))), _decibel(peak.max()), clipped, quiet.mean(), sound.mean()
+    return peak.max(), np.mean(sound**2), clipped, quiet.mean(), sound.mean()
 
 
 def _decibel(amplitude):

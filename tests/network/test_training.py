@@ -161,6 +161,16 @@ def test_model_outlives_its_process(machine, tmp_path, system, parameter):
         training.load_trained(tmp_path / "none", torch.device("cpu"))
 
 
+def test_what_embeds_after_a_training_are_the_stored_weights(machine):
+    given = machine(system="OE-Flow")
+    made = Trainer(given)
+    made.run()
+    before = {name: tensor.clone() for name, tensor in made.model.state_dict().items()}
+    made.save()
+    loaded, _ = training.load_trained(given.folder, torch.device("cpu"))
+    assert all(torch.equal(before[name], tensor) for name, tensor in loaded.state_dict().items())
+
+
 def steps(made, count=3):
     """A few optimizer steps at the trainer's own weights; returns the terms of the last."""
     for step in range(count):

@@ -73,6 +73,22 @@ def test_rebuilt_exactly_when_the_audio_changes(root, run, train, monkeypatch):
     assert len(ClipBank.open(run, root, Data()).clips) == len(bank.clips) - 1 and len(builds) == 3
 
 
+def test_a_fingerprint_of_a_machine_follows_what_its_models_hear(root, run, train):
+    """Its own clips and all training clips; not the test clips of another machine."""
+    write_noise(root / "eval_data" / "raw" / "pump" / "test" / "a.wav", seed=5)
+
+    def found():
+        bank = ClipBank.open(run, root, Data())
+        return [bank.fingerprint_of(name) for name in ("fan", "pump")]
+
+    fan, pump = found()
+    write_noise(root / "eval_data" / "raw" / "pump" / "test" / "a.wav", seed=6)
+    assert found()[0] == fan and found()[1] != pump
+    fan, pump = found()
+    write_noise(train / "section_00_source_train_normal_0000_m-n_W.wav", seed=7)
+    assert found()[0] != fan and found()[1] != pump
+
+
 def test_a_damaged_bank_is_built_again(root, run, monkeypatch):
     builds = built(monkeypatch)
     bank = ClipBank.open(run, root, Data())

@@ -276,3 +276,13 @@ def test_a_machine_whose_folders_say_what_is_healthy_is_one_machine(tmp_path, be
     with pytest.raises(ValueError, match="one machine's folder"):
         Dataset(tmp_path / "fan")
     assert Dataset(tmp_path).targets() == ["fan"]
+
+
+def test_no_folder_is_listed_twice(tmp_path, monkeypatch):
+    """Thousands of machines lie on a network's disk, too."""
+    for name in ("fan", "deeper/pump"):
+        fill(tmp_path / name)
+        write_bytes(tmp_path / name / "attributes_00.csv", "file_name\n")
+    listed, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: listed.append(str(path)) or scandir(path))
+    assert len(Dataset(tmp_path).clips) == 6 and len(listed) == len(set(listed)) > 6

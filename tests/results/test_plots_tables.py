@@ -39,3 +39,14 @@ def test_one_domain_is_said_in_the_figure():
         figure = plots_tables.table_figure(evaluation, number)
         assert [axis.get_title() for axis in figure.axes] == ["fan §", "ToyCar", "overall §"]
         assert "§ one domain" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_many_machines_are_ticks_in_one_panel(monkeypatch):
+    """A thousand panels take an hour and cannot be read."""
+    monkeypatch.setattr(plots_tables, "MOST", 2)
+    evaluation = ensembles.evaluate(rows_of(made(EIGHT[:3], ("OE",), test=5)), resamples=10)
+    (axis,) = plots_tables.table_figure(evaluation, 4).axes
+    ticks = next(line for line in axis.lines if line.get_marker() == "|")
+    each = evaluation.query("score == 'hmean' and protocol == 'all' and rule == 'paper' and machine != 'overall'")
+    assert sorted(ticks.get_xdata()) == sorted(each["value"])
+    assert axis.get_title() == "overall, a tick for each of 3 machines"
