@@ -1,6 +1,7 @@
 """Speed of each stage beside what bare arithmetic or memory allows: python -m workflow.bench [stage …] (make bench).
 
-A module of `MODULES` holds `STAGES`, functions by name that yield `entry.Entry`; all of them are `stages()`.
+A module of `MODULES` holds `STAGES`, functions by name that yield `entry.Entry`; all of them are `stages()`. Those of
+`APART`, how time and memory grow with machines, clips and hours, take half an hour and are measured when named.
 """
 
 import importlib
@@ -11,15 +12,15 @@ from workflow.bench.entry import Entry
 
 MODULES = (
     "recordings", "frontend", "network", "training", "autoencoder", "embedding", "detectors", "notebooks",
-    "scale", "listening",
 )  # fmt: skip
+APART = ("scale", "listening")
 Stage = Callable[[], Iterator[Entry]]
 
 
-def stages() -> dict[str, Stage]:
-    """{name: stage} of all modules that are there, in their order."""
+def stages(modules: tuple[str, ...] = MODULES + APART) -> dict[str, Stage]:
+    """{name: stage} of modules, as far as they are there, in their order."""
     found = {}
-    for name in MODULES:
+    for name in modules:
         if importlib.util.find_spec(f"{__name__}.{name}"):
             found |= importlib.import_module(f"{__name__}.{name}").STAGES
     return found

@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status: 2 for an unknown stage or a file that cannot be read or written."""
     known = bench.stages()
     parser = argparse.ArgumentParser(prog="python -m workflow.bench", description=(bench.__doc__ or "").split("\n")[0])
-    parser.add_argument("stages", nargs="*", help=f"of {', '.join(known)}; none: all")
+    parser.add_argument("stages", nargs="*", help=f"of {', '.join(known)}; none: those before planning")
     parser.add_argument("--no-keep", action="store_true", help="leave docs/bench and docs/performance.md as they are")
     given = parser.parse_args(arguments)
     escape_what_has_no_encoding()
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"unknown stage {unknown[0]!r}; known: {', '.join(known)}", file=sys.stderr)
         return 2
     try:
-        return _bench([known[name] for name in given.stages or known], not given.no_keep)
+        return _bench([known[name] for name in given.stages or bench.stages(bench.MODULES)], not given.no_keep)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -43,7 +43,7 @@ def epoch(clips: int = 100) -> Iterator[Entry]:
             autoencoder.train(network, frames, settings, 0)
 
     steps = len(vectors) // settings.batch
-    took = in_turn({"ours": ours, "bare": _products(network, settings.batch, steps)}, seconds=20)
+    took = in_turn({"ours": ours, "bare": _products(network, settings.batch, steps)}, seconds=12)
     peer = in_turn({"plain": lambda: plain_epoch(plain, vectors[:LOADED], settings)}, 5, WALL)["plain"]
     yield Entry(
         "autoencoder, epoch", f"vectors of 640, batch {settings.batch}", len(vectors) / took["ours"], "vectors/s",

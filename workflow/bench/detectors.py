@@ -39,7 +39,7 @@ def knn(fitted: int = 4000, queries: int = 1000) -> Iterator[Entry]:
             "product": lambda: asked @ fit.T,
             "sklearn": lambda: exact.kneighbors(asked[:SKLEARN]),
         },
-        seconds=8,
+        seconds=5,
     )
     yield Entry(
         "KNN, scoring", f"against {fitted} × {DIMENSIONS}", queries / took["ours"], "segments/s",
@@ -75,7 +75,7 @@ def gmm(count: int = 2000) -> Iterator[Entry]:
             "products": lambda: bare(steps),
             "sklearn": theirs,
         },
-        seconds=15,
+        seconds=8,
     )
     yield Entry(
         "GMM, fitting", f"1 to {max(ours.components)} components, rank {ours.rank}", count / took["fit"], "segments/s",

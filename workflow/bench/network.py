@@ -42,7 +42,7 @@ def extractor() -> Iterator[Entry]:
                 "peer": lambda peer=peer, plain=plain: step(peer, plain),
                 "product": multiply,
             },
-            seconds=12,
+            seconds=8,
         )
         yield Entry(
             "extractor, forward and backward", size_of(settings, precision), count / took["ours"], "clips/s",

@@ -19,6 +19,7 @@ from workflow.bench.table import cells
 PAGE, FIGURE = PROJECT / "docs" / "performance.md", PROJECT / "docs" / "performance.png"
 NOTES = Path(__file__).with_name("notes.md")
 MET, MISSED, FREE = "#0072B2", "#D55E00", "#999999"  # told apart by every eye; missed ones are hatched, too
+MOST = 2.0  # times the floor: a longer bar says no more
 HEAD = """# Performance
 
 *Made from `docs/bench/*.csv` by `make bench`, or by `.venv/bin/python -m workflow.bench.page`.*
@@ -79,12 +80,13 @@ def _bars(axis, rows: pd.DataFrame):
     for place, (value, wanted) in enumerate(zip(ratio, goal, strict=True)):
         missed = value < wanted
         colour = FREE if np.isnan(wanted) else MISSED if missed else MET
-        axis.barh(place, value, 0.7, color=colour, hatch="////" if missed else None, edgecolor="white", linewidth=0)
-        axis.text(value + 0.01, place, f"{value:.2f}", va="center", fontsize=6)
+        hatch, long = "////" if missed else None, min(value, MOST)
+        axis.barh(place, long, 0.7, color=colour, hatch=hatch, edgecolor="white", linewidth=0)
+        axis.text(long + 0.01, place, f"{value:.2f}", va="center", fontsize=6)
         if not np.isnan(wanted):
             axis.plot([wanted, wanted], [place - 0.45, place + 0.45], color="#111111", lw=1.5)
     axis.set_yticks(range(len(rows)), rows["stage"] + ", " + rows["size"], fontsize=5)
-    axis.set(ylim=(len(rows) - 0.4, -0.6), xlim=(0, max(1.1, np.nanmax(ratio, initial=1) + 0.1)))
+    axis.set(ylim=(len(rows) - 0.4, -0.6), xlim=(0, max(1.1, min(MOST, np.nanmax(ratio, initial=1)) + 0.1)))
     axis.axvline(1, color="#999999", lw=0.6, zorder=0)
 
 

@@ -77,7 +77,7 @@ def bank(count: int = 1000) -> Iterator[Entry]:
             def clean(root=root):
                 shutil.rmtree(root.parent / "banks", ignore_errors=True)
 
-            took = in_turn({"ours": build, "read": read}, 20, WALL, clean)
+            took = in_turn({"ours": build, "read": read}, 10, WALL, clean)
         yield Entry(
             "bank", f"{count} clips of {SECONDS} s, {suffix}", count / took["ours"], "clips/s", count / took["read"],
             "soundfile reading them", goal=1 / 1.15,

@@ -25,14 +25,26 @@ def number(value: float | None) -> str:
     return f"{round(value, -digits):,.0f}".replace(",", " ")
 
 
+def quantity(value: float | None, unit: str) -> str:
+    """A number with its unit; of what should be small the rate is its inverse, and it is shown as itself.
+
+    >>> quantity(4.0, "1/GiB"), quantity(20.14, "clips/s")
+    ('0.25 GiB', '20.1 clips/s')
+    """
+    if unit.startswith("1/") and value:
+        return f"{number(1 / value)} {unit[2:]}"
+    return f"{number(value)} {unit}"
+
+
 def cells(entry: Entry) -> list[str]:
     """Stage, size, rate, floor, ratio, goal, peer of an entry, in words."""
     ratio = entry.rate / entry.floor if entry.floor else None
     met = "" if not entry.goal else f"≥ {entry.goal:.2f} {'met' if ratio >= entry.goal else 'missed'}"
     peer = f"{number(entry.peer)} ({entry.peer_of})" if entry.peer else entry.peer_of
     floor = f"{number(entry.floor)} ({entry.floor_of})" if entry.floor else "–"
+    floor = entry.floor_of if entry.unit.startswith("1/") else floor
     shown = "–" if ratio is None else f"{ratio:.2f}"
-    return [entry.stage, entry.size, f"{number(entry.rate)} {entry.unit}", floor, shown, met, peer]
+    return [entry.stage, entry.size, quantity(entry.rate, entry.unit), floor, shown, met, peer]
 
 
 def since(entry: Entry, rows: pd.DataFrame) -> str:

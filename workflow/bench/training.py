@@ -44,7 +44,7 @@ class Steps:
             self.fixed = self.batches.draw(self.at)
             if self.fixed.pure.sum() == pure:
                 break
-        self.inputs = like_input(settings, schedule.batch)
+        self.inputs = self.fixed.spectrograms(self.samples, self.mel, self.segment)
 
     def bare(self) -> None:
         self._optimize(self.fixed, self.inputs)
@@ -68,7 +68,7 @@ def training() -> Iterator[Entry]:
             oe, joint = (Steps(name, settings, noise, mixed) for name in ("OE", "OE-Flow"))
             multiply, each = product(torch.float32)
             works = {"step": oe.step, "joint": joint.step, "product": multiply}
-            took = in_turn(works | ({"bare": oe.bare} if mixed else {}), seconds=20)
+            took = in_turn(works | ({"bare": oe.bare} if mixed else {}), seconds=35)
             if mixed:
                 yield Entry(
                     "OE training", f"{size}, {words}", batch / took["step"], "clips/s", batch / took["bare"],
