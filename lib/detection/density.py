@@ -81,18 +81,25 @@ def log_score(distances: np.ndarray, density: np.ndarray, apart: np.ndarray) -> 
     return (np.log(np.maximum(distances, SMALLEST)) - alpha * logs).min(axis=1)
 
 
-def whitened_score(queries: np.ndarray, references: np.ndarray, neighbours: int = 0) -> np.ndarray:
-    """Distance to the nearest reference where these have unit covariance (Ledoit–Wolf), over its density.
+class Whitened:
+    """References in the space where they have unit covariance (Ledoit–Wolf), and their density there.
 
-    Args:
-        queries: (m, d). references: (n, d), n ≥ 2. neighbours: K of the density; 0 takes the plain distance.
-
-    Returns:
-        (m,) min_r d(x, r) / ρ_K(r).
+    Attributes:
+        matrix: (d, d') of the whitening. references: (n, d') in it. density: (n,) ρ_K; 1 for the plain distance.
     """
-    matrix = Whitening().fit(references).matrix
-    queries, references = queries @ matrix, references @ matrix
-    distances = euclidean(queries, references)
-    if not neighbours:
-        return nearest(distances)
-    return ratio_score(distances, densities(among(euclidean(references, references)), neighbours))
+
+    def __init__(self, references: np.ndarray, neighbours: int = 0):
+        """Of (n, d), n ≥ 2; `neighbours`: K of the density, 0 for the plain distance."""
+        self.matrix = Whitening().fit(references).matrix
+        self.references = references @ self.matrix
+        self.density = np.ones(len(references))
+        if neighbours:
+            self.density = densities(among(euclidean(self.references, self.references)), neighbours)
+
+    def distances(self, queries: np.ndarray) -> np.ndarray:
+        """(m, d) → (m, n)."""
+        return euclidean(queries @ self.matrix, self.references)
+
+    def score(self, queries: np.ndarray) -> np.ndarray:
+        """min_r d(x, r) / ρ_K(r) of each query: (m, d) → (m,)."""
+        return ratio_score(self.distances(queries), self.density)

@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 
 from lib import clock
-from lib.detection.density import among, densities, euclidean, ratio_score, whitened_score
+from lib.detection.density import Whitened
 from lib.detection.scoring import folds_of, reference_part, standardize
-from lib.detection.whitening import Whitening
 from lib.paths import readable, whole_file, write_text
 from lib.settings import Inliers
 from lib.systems import ALL, SPECTRA, SPECTRUM_CLIPS
@@ -50,21 +49,13 @@ class References:
         return cls({name: vectors[training] for name, vectors in views.items()}, rows, neighbours)
 
     def score(self, views: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """{view: (m,) score} of the views of m clips, each as `density.whitened_score`."""
-        found = {}
-        for name, vectors in views.items():
-            matrix, references, density = self._whitened(name)
-            found[name] = ratio_score(euclidean(vectors @ matrix, references), density)
-        return found
+        """{view: (m,) score} of the views of m clips, each as `density.Whitened.score`."""
+        return {name: self._whitened(name).score(vectors) for name, vectors in views.items()}
 
     def _whitened(self, name):
-        """The whitening of a view's references, these in it, and their density: a listener asks again and again."""
+        """A view's references, whitened; kept, since a listener asks again and again."""
         if name not in self._known:
-            matrix = Whitening().fit(self.views[name]).matrix
-            references = self.views[name] @ matrix
-            apart = among(euclidean(references, references))
-            density = densities(apart, self.neighbours) if self.neighbours else np.ones(len(references))
-            self._known[name] = matrix, references, density
+            self._known[name] = Whitened(self.views[name], self.neighbours)
         return self._known[name]
 
     def shares(self, name: str, vectors: np.ndarray) -> np.ndarray:
@@ -72,10 +63,9 @@ class References:
 
         With δ the difference and Σ the covariance, number i adds δ_i (Σ⁻¹δ)_i, which may be negative.
         """
-        matrix, references, _ = self._whitened(name)
-        nearest = euclidean(vectors @ matrix, references).argmin(axis=1)
-        apart = vectors - self.views[name][nearest]
-        added = apart * (apart @ matrix @ matrix.T)
+        known = self._whitened(name)
+        apart = vectors - self.views[name][known.distances(vectors).argmin(axis=1)]
+        added = apart * (apart @ known.matrix @ known.matrix.T)
         return added / np.maximum(added.sum(axis=1, keepdims=True), np.finfo(float).tiny)
 
     @clock.counts("writing")
@@ -135,5 +125,5 @@ def _held_out_scores(vectors, clips, neighbours, folds):
     """(clips,) scores of training clips by the references of the other folds."""
     fold, score = folds_of(clips, min(folds, len(clips))).to_numpy(), np.empty(len(clips))
     for k in np.unique(fold):
-        score[fold == k] = whitened_score(vectors[fold == k], vectors[fold != k], neighbours)
+        score[fold == k] = Whitened(vectors[fold != k], neighbours).score(vectors[fold == k])
     return score

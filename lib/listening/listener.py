@@ -14,21 +14,21 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import ThreadpoolController
 
-from lib.detection import ensembles, scoring
+from lib.detection import scoring
 from lib.listening import exported, trainings
 from lib.listening.clip_map import ClipMap
 from lib.listening.costs import costs
 from lib.listening.maps import SHARES, USUAL, clip_map, shares, spectrogram, usual_of
 from lib.listening.reasons import Reason, reason
-from lib.listening.row_score import RowScore
 from lib.listening.stream import Stream
+from lib.listening.table_rows import TableRows
 from lib.listening.trained import Ear
 from lib.network.spectrum import VIEWS, frames_of
 from lib.paths import Run
 from lib.recordings import audit
 from lib.recordings.heard import Heard, Source
 from lib.settings import Settings
-from lib.systems import BASELINE, ENCODER, ENSEMBLES, ROWS, ROWS_OF, SPECTRA, SPECTRUM, Trained, folder_of
+from lib.systems import BASELINE, ENCODER, ROWS, SPECTRA, SPECTRUM, Trained
 
 PREFERRED = ("Spectrum", "Shared", "Submitted 1")  # rows, where the run has one and none is named
 
@@ -52,17 +52,15 @@ class Listener:
             asked: systems of the run, of which Submitted 1–4 are made.
             rows: which may be listened with.
         """
-        self.machine, self._trained, self._scores, self._asked = machine, trained, scores, asked
-        self.settings = settings
-        self._reference = scoring.reference_part(self.settings.inliers)
-        self._every, self._row_scores = self._rows(scores), {}
-        self.rows = [name for name in ROWS if name in set(self._every["system"]) and name in rows]
+        self.machine, self._trained, self._asked, self.settings = machine, trained, asked, settings
+        self._rows = TableRows(scores, settings, asked, rows)
+        self.rows = self._rows.names
         self._listen_with(row or next((name for name in PREFERRED if name in self.rows), self.rows[0]))
 
     def _listen_with(self, row):
         if row not in self.rows:
             raise ValueError(f"{self.machine}: no row {row!r} here; it has {', '.join(self.rows)}")
-        self.row, self._known = row, self._every[self._every["system"] == row]
+        self.row, self._known = row, self._rows.of(row)
         self.set_threshold(quantile=self.settings.evaluation.decision_quantile)
 
     def using(self, row: str) -> "Listener":
@@ -112,7 +110,7 @@ class Listener:
 
         files, usual, kept, inside = {}, {}, [], Run(Path())
         for made, ear in self._trained.items():
-            if made.system not in {SPECTRUM, *self._needed(self.row)}:
+            if made.system not in {SPECTRUM, *self._rows.needed(self.row)}:
                 continue
             kept.append(made)
             common = inside.common(made.system, made.seed)
@@ -126,11 +124,11 @@ class Listener:
         systems = {made.system for made in kept}
         facts = {
             "machine": self.machine, "row": self.row, "threshold": self.threshold, "asked": list(self._asked),
-            "rows": [row for row in self.rows if self._needed(row) <= systems], "trained": [made[1:] for made in kept],
-            "settings": self.settings.model_dump(mode="json"), "versions": versions(),
+            "rows": [row for row in self.rows if self._rows.needed(row) <= systems],
+            "trained": [made[1:] for made in kept], "versions": versions(),
+            "settings": self.settings.model_dump(mode="json"),
         }  # fmt: skip
-        own = self._scores[self._scores["system"].map(folder_of).isin(systems)]
-        return exported.write(Path(path).expanduser(), files, usual, own, facts)
+        return exported.write(Path(path).expanduser(), files, usual, self._rows.raw(systems), facts)
 
     def stream(self, rate: int, seconds: float | None = None, step: float | None = None) -> Stream:
         """A `Stream` of samples at `rate` Hz.
@@ -181,7 +179,7 @@ class Listener:
         _usable(heard)
         if (ear := self._spectrum) is None:
             return pd.DataFrame(columns=SHARES)
-        members, found = self._members(self.row), shares(ear.references, heard, ear.settings)
+        members, found = self._rows.members(self.row), shares(ear.references, heard, ear.settings)
         views = [view for row, view in zip(SPECTRA, VIEWS, strict=True) if row in members]
         return found[found["view"].isin(views)].reset_index(drop=True)
 
@@ -193,7 +191,7 @@ class Listener:
 
     def _ears(self):
         """{system: `Ear`} of the row's, the one that `map` takes first."""
-        needed = self._needed(self.row)
+        needed = self._rows.needed(self.row)
         ears = {made.system: ear for made, ear in self._trained.items() if made.system in needed}
         return dict(sorted(ears.items(), key=lambda each: (not each[1].flow, each[0] != SPECTRUM)))
 
@@ -288,20 +286,6 @@ class Listener:
         test = self._known[(self._known["part"] == "test") & (self._known["label"] != "")]
         return costs(test, self.threshold, thresholds)
 
-    def _members(self, row):
-        """The row, the rows that it is a mean of, and theirs."""
-        rows, waiting = set(), [row]
-        while waiting:
-            name = waiting.pop()
-            rows.add(name)
-            waiting += ENSEMBLES[name][0] if name in ENSEMBLES else ()
-        return rows
-
-    def _needed(self, row):
-        """Folders of the trainings that a row is made of."""
-        rows, there = self._members(row), {made.system for made in self._trained}
-        return {folder for folder in there if rows & {folder, *ROWS_OF.get(folder, ())}}
-
     @property
     def _spectrum(self) -> Ear | None:
         return next((ear for made, ear in self._trained.items() if made.system == SPECTRUM), None)
@@ -316,26 +300,12 @@ class Listener:
         """(clips,) scores by the row; each clip has a number for a name, since names may be equal."""
         numbered = heard.clips["stem"].to_numpy()
         heard.clips["stem"] = [str(i) for i in range(len(heard.clips))]
-        needed = self._needed(self.row)
+        needed = self._rows.needed(self.row)
         ears = [(made, ear) for made, ear in self._trained.items() if made.system in needed and len(heard.clips)]
-        members = self._members(self.row)
+        members = self._rows.members(self.row)
         raw = [ear.score(heard, members).assign(parameter=made.parameter) for made, ear in ears]
         heard.clips["stem"] = numbered
-        return self._row_score.score(raw, len(heard.clips))
-
-    @property
-    def _row_score(self):
-        if self.row not in self._row_scores:
-            own = self._scores[self._scores["system"].map(folder_of).isin(self._needed(self.row))]
-            weighted = self.settings.evaluation.weighted_machines
-            self._row_scores[self.row] = RowScore.of(self.row, own, self._reference, weighted, self._rows)
-        return self._row_scores[self.row]
-
-    def _rows(self, scores):
-        """Rows of the tables, protocol `all`, by the functions of 06."""
-        each = ensembles.detector_scores(scores, self.settings.evaluation.weighted_machines)
-        rows = ensembles.system_rows(each, reference=self._reference)
-        return ensembles.add_submitted(rows, self._asked, self._reference)
+        return self._rows.sum_of(self.row).score(raw, len(heard.clips))
 
 
 @lru_cache(maxsize=1)

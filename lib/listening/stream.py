@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import soxr
 
-from lib.recordings.decoding import FULL_SCALE
+from lib.recordings.reading import FULL_SCALE
 
 
 class Stream:

@@ -23,7 +23,7 @@ from lib import clock
 from lib.network.device import Stopwatch, read, versions
 from lib.paths import readable, whole_file, write_text
 from lib.progress import progress
-from lib.recordings.decoding import FULL_SCALE
+from lib.recordings.reading import FULL_SCALE
 from lib.settings import Autoencoder, Settings
 
 QUIETEST = np.finfo(float).eps  # floor of the mel power, full scale = 1
@@ -197,12 +197,8 @@ def train(network: nn.Sequential, frames: Frames, autoencoder: Autoencoder, seed
                 total += optimization.step(vectors.index_select(0, batch))
                 seen += len(batch)
         watch.stop()
-        found = read({"loss": total, "validation_loss": _mean_squared_error(network, vectors, held)})
-        loss, validation, speed = (
-            found["loss"] / (seen * vectors.shape[1]),
-            found["validation_loss"],
-            seen / watch.seconds,
-        )
+        total, validation = read({"total": total, "validation": _mean_squared_error(network, vectors, held)}).values()
+        loss, speed = total / (seen * vectors.shape[1]), seen / watch.seconds
         if not np.isfinite(loss):
             raise ValueError(f"the loss became {loss} in epoch {epoch}; lower autoencoder.learning_rate")
         history.append({"epoch": epoch, "loss": loss, "validation_loss": validation, "vectors_per_second": speed})

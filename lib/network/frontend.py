@@ -14,7 +14,7 @@ from torch import nn
 from lib import clock
 from lib.network.device import is_host
 from lib.network.mel import QUIETEST, mel_bands
-from lib.recordings.decoding import FULL_SCALE
+from lib.recordings.reading import FULL_SCALE
 from lib.settings import Frontend
 
 BLOCKS = 8  # of mel bands, each a product with the bins that it hears; more make the products too small

@@ -6,8 +6,8 @@ import numpy as np
 import scipy.fft
 from scipy.signal import butter, buttord, sos2zpk, sosfilt, sosfilt_zi, sosfiltfilt
 
-from lib.recordings.decoding import FULL_SCALE
 from lib.recordings.machine import SILENCE
+from lib.recordings.reading import FULL_SCALE
 
 FORGOTTEN = 1e-18  # share of a sample that the filter still answers with when it counts for nothing
 

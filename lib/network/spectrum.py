@@ -20,7 +20,7 @@ from lib import clock
 from lib.network.mel import QUIETEST, mel_bands
 from lib.progress import progress
 from lib.recordings.clips import ClipBank
-from lib.recordings.decoding import FULL_SCALE
+from lib.recordings.reading import FULL_SCALE
 from lib.settings import Spectrum
 
 STILL = 1e-6  # added to a modulation power

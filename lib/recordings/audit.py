@@ -8,7 +8,7 @@ import pandas as pd
 from lib.recordings.attributes import parameters
 from lib.recordings.clips import ClipBank
 from lib.recordings.dcase import PROBLEM_COLUMNS, attribute_table
-from lib.recordings.decoding import FULL_SCALE
+from lib.recordings.reading import FULL_SCALE
 
 QUIET = -80.0  # dBFS
 FRAME = 400  # samples = 25 ms at 16 kHz

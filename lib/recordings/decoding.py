@@ -12,14 +12,13 @@ import numpy as np
 import soundfile
 import soxr
 
-from lib.recordings import formats, headers
-from lib.recordings.reading import UNKNOWN, Opened, Pcm16, read_all
+from lib.recordings import flac, formats, headers
+from lib.recordings.reading import FULL_SCALE, UNKNOWN, Opened, Pcm16, read_all
 from lib.settings import Data
 
 VERSION = 4  # raise it when the same file would give other samples: banks are built anew, results follow
 SHORTEST = 0.1  # s; a shorter clip holds no window of the front end
 LOWEST_RATE = 1000  # Hz; less is a broken header
-FULL_SCALE = 32768
 STATE = ("size", "modified_ns", "changed_ns")
 FLOATS = ("FLOAT", "DOUBLE")
 _HEAD = 4096  # bytes, by which a file's kind is told
@@ -68,7 +67,7 @@ def measure(path: str, data: Data) -> tuple[int, float]:
             if sound is not None and sound.form.bytes and sound.form.tag != headers.FLOAT:
                 return _room(sound.length // sound.form.frame, sound.form.rate, data.sample_rate), -1.0
             if formats.kind_of(content[:_HEAD]) == "FLAC":
-                rate, claimed = headers.flac_claim(content)
+                rate, claimed = flac.claim(content)
                 if 0 < claimed <= _PLAUSIBLE * len(content):
                     return _room(claimed, rate, data.sample_rate), -1.0
             content = bytes(content) if sound is None else sound.of(bytes(content))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lib.recordings.headers import tag_end
+from lib.recordings.flac import tag_end
 
 _KINDS = (
     (b"RIFF", "WAV"), (b"RF64", "WAV"), (b"BW64", "WAV"), (b"RIFX", "WAV"), (b"fLaC", "FLAC"), (b"OggS", "Ogg"),

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lib.recordings.flac import tag_end
+
 PCM, FLOAT, ALAW, MULAW, EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
 _STREAMED = 0x7FFFF000  # a size from here on says that the writer did not know it
 _AFTER = (
@@ -25,7 +27,6 @@ _LIKE, _QUIET = 4.0, 0.35  # what is more times louder than the sound before it,
 _METADATA = 1 << 20  # bytes, within which the sound begins behind a broken chunk
 _SEARCHED = 4096  # bytes, before which a header begins
 _LEAST = 4097  # bytes: less behind the sound is padding
-_FLAC_RATE = 18  # byte of a FLAC header where the rate begins
 
 
 @dataclass(frozen=True)
@@ -146,28 +147,6 @@ def find_sound(content: bytes | mmap.mmap) -> Sound | None:
         said = f"samples in the lower bits: {form.bits} of 32; read so"
         problems.append((said, "nothing, or export it with 24 or 16 bits"))
     return Sound(form, start, length, tuple(problems), shift)
-
-
-def tag_end(content: bytes | mmap.mmap) -> int:
-    """Where an ID3 tag before the file ends, 0 without one; of its size each byte has 7 bits."""
-    if content[:3] != b"ID3" or len(content) <= 10:
-        return 0
-    return 10 + sum((byte & 127) << shift for byte, shift in zip(content[6:10], (21, 14, 7, 0), strict=True))
-
-
-def flac_claim(content: bytes | mmap.mmap) -> tuple[int, int]:
-    """Rate [Hz] and number of samples that the header of a FLAC file claims; 0 samples where it does not know."""
-    start = tag_end(content) + _FLAC_RATE
-    numbers = int.from_bytes(content[start : start + 8])  # 20 bits of rate, 8 of channels and depth, 36 of samples
-    return numbers >> 44, numbers & (1 << 36) - 1
-
-
-def forget_flac_claim(content: memoryview) -> None:
-    """Set the number of samples in the header of a FLAC file, where it is whole, to 0, which says unknown."""
-    at = tag_end(bytes(content[:11])) + _FLAC_RATE + 3
-    if at + 5 <= len(content):
-        content[at] &= 0xF0
-        content[at + 1 : at + 5] = bytes(4)
 
 
 def _begin(content):

@@ -7,7 +7,7 @@ import pandas as pd
 
 from lib.recordings.clips import ClipBank
 from lib.recordings.dcase import validation_mask
-from lib.recordings.decoding import FULL_SCALE
+from lib.recordings.reading import FULL_SCALE
 from lib.settings import Settings
 
 SILENCE = 1e-8  # floor of a standard deviation, full scale = 1

@@ -6,10 +6,10 @@ import io
 import numpy as np
 import soundfile
 
-from lib.recordings import formats, headers
+from lib.recordings import flac, formats, headers
 
 UNKNOWN = 1 << 40  # frames; libsndfile gives more where a header does not say
-_FULL_SCALE = 32768
+FULL_SCALE = 32768  # of 16-bit samples
 _BLOCK, _LITTLE = 1 << 20, 256  # frames read at a time; the latter where a file breaks off
 _BEHIND = 4096  # frames read at a time behind those that a header claims
 
@@ -26,9 +26,9 @@ class Opened(soundfile.SoundFile):
         self.believed = believed or formats.kind_of(content) != "FLAC"
         if not self.believed:
             with stream.getbuffer() as whole:
-                headers.forget_flac_claim(whole)
+                flac.forget_claim(whole)
         super().__init__(stream)
-        self.claimed = self.frames if self.believed else headers.flac_claim(content)[1] or UNKNOWN
+        self.claimed = self.frames if self.believed else flac.claim(content)[1] or UNKNOWN
 
     def seekable(self) -> bool:
         return False
@@ -50,7 +50,7 @@ class Pcm16(contextlib.AbstractContextManager):
 
     def read(self, frames: int, dtype: str, always_2d: bool) -> np.ndarray:
         """All of them, whatever is asked."""
-        return self.samples if dtype == "int16" else self.samples.astype(dtype) / _FULL_SCALE
+        return self.samples if dtype == "int16" else self.samples.astype(dtype) / FULL_SCALE
 
 
 def read_all(file: Opened | Pcm16, content: bytes, dtype: str) -> tuple[np.ndarray, bool]:

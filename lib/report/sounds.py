@@ -16,7 +16,7 @@ from lib.listening.clip_map import ClipMap
 from lib.listening.listener import Listener
 from lib.listening.reasons import HEARD
 from lib.paths import whole_file
-from lib.recordings.decoding import FULL_SCALE
+from lib.recordings.reading import FULL_SCALE
 from lib.results.plots_clip import frequency_ticks
 from lib.systems import SPECTRUM
 

@@ -5,7 +5,7 @@ import pytest
 from sklearn.covariance import ledoit_wolf
 
 from lib.detection import density
-from lib.detection.density import among, densities, euclidean, log_score, nearest, ratio_score, whitened_score
+from lib.detection.density import Whitened, among, densities, euclidean, log_score, nearest, ratio_score
 
 RNG = np.random.default_rng(0)
 REFERENCES, QUERIES = RNG.normal(size=(12, 3)), RNG.normal(size=(5, 3))
@@ -92,7 +92,7 @@ def test_whitened_distance_is_mahalanobis():
     def between(a, b):
         return np.sqrt((a - b) @ inverse @ (a - b))
 
-    assert whitened_score(QUERIES, spread) == pytest.approx([min(between(x, r) for r in spread) for x in QUERIES])
+    assert Whitened(spread).score(QUERIES) == pytest.approx([min(between(x, r) for r in spread) for x in QUERIES])
     rho = [np.mean(sorted(between(r, o) for j, o in enumerate(spread) if j != i)[:4]) for i, r in enumerate(spread)]
     expected = [min(between(x, r) / p for r, p in zip(spread, rho, strict=True)) for x in QUERIES]
-    assert whitened_score(QUERIES, spread, 4) == pytest.approx(expected)
+    assert Whitened(spread, 4).score(QUERIES) == pytest.approx(expected)

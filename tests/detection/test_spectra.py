@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.detection.density import whitened_score
+from lib.detection.density import Whitened
 from lib.detection.spectra import References, spectrum_scores
 from lib.settings import Inliers
 from lib.systems import SPECTRA
@@ -32,7 +32,7 @@ def test_each_view_is_a_row_and_test_clips_are_scored_by_all_training_clips():
     assert tuple(found["system"].unique()) == SPECTRA and set(found["aggregator"]) == {"plain"}
     for system, name in zip(SPECTRA, NAMES, strict=True):
         own = found[(found["system"] == system) & (found["part"] == "test")]
-        expected = whitened_score(made[name][12:], made[name][:12], 4)
+        expected = Whitened(made[name][:12], 4).score(made[name][12:])
         assert (
             own["score"].to_numpy() == pytest.approx(expected) and own["clip"].tolist() == table["stem"][12:].tolist()
         )

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from lib.listener import Listener
+from lib.listening import trainings
 from lib.paths import data_folder
 from lib.systems import SPECTRA
 
@@ -270,14 +271,10 @@ def test_views_are_rows(listener):
 
 def test_normal_clips_are_those_of_calibration_whatever_standardises(fan, listener):
     """With `inliers.calibration: test` the test clips standardise, anomalies and all; they are no normals."""
-    inliers = listener.settings.inliers.model_copy(update={"calibration": "test"})
-    other = Listener(
-        "fan",
-        listener._trained,
-        listener._scores,
-        listener.settings.model_copy(update={"inliers": inliers}),
-        "Spectrum",
-    )
+    found = trainings.find(fan)
+    inliers = found.settings.inliers.model_copy(update={"calibration": "test"})
+    settings = found.settings.model_copy(update={"inliers": inliers})
+    other = Listener("fan", found.ears, found.scores, settings, "Spectrum")
     scores = other._known[other._known["part"] == "test"]["score"]
     assert scores.mean() == pytest.approx(0, abs=1e-9) and scores.std(ddof=0) == pytest.approx(1)
     assert len(other.normal) == len(listener.normal) and other.normal.mean() < 0

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lib.network import autoencoder, device
 from lib.progress import cores
-from lib.recordings.decoding import FULL_SCALE
+from lib.recordings.reading import FULL_SCALE
 from lib.settings import Settings
 from workflow.bench.clocks import WALL, in_turn
 from workflow.bench.entry import Entry

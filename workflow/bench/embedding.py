@@ -13,7 +13,7 @@ from lib.network.embedder import Embedder
 from lib.network.frontend import MelSpectrogram
 from lib.network.training import build_model
 from lib.recordings.attributes import Labels
-from lib.recordings.decoding import FULL_SCALE
+from lib.recordings.reading import FULL_SCALE
 from lib.settings import Settings
 from lib.systems import SYSTEMS
 from workflow.bench.clocks import in_turn
