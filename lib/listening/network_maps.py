@@ -11,7 +11,7 @@ import torch
 from lib.detection import scoring
 from lib.listening.clip_map import ClipMap
 from lib.network import autoencoder
-from lib.network.embedder import BATCH, Embedder
+from lib.network.embedder import Embedder
 from lib.network.frontend import Cuts, segment_starts, spectrograms
 from lib.recordings.heard import Heard
 from lib.settings import Settings
@@ -87,5 +87,5 @@ def occlusion_map(extractor, heard: Heard, usual: np.ndarray, score) -> ClipMap:
 
 
 def _vectors(embedder: Embedder, inputs):
-    parts = [embedder.model(inputs[i : i + BATCH]).embedding for i in range(0, len(inputs), BATCH)]
+    parts = [embedder.model(few).embedding for few in inputs.split(embedder.batch)]
     return torch.cat(parts).numpy()
