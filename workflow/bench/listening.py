@@ -4,7 +4,6 @@ Seconds are of CPU of one thread, but a cold start's, which is what a person wai
 """
 
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -17,7 +16,7 @@ import soundfile
 
 from lib.paths import PROJECT
 from workflow.bench.entry import Entry
-from workflow.bench.made import RATE, alone, coloured_root
+from workflow.bench.made import RATE, alone, coloured_root, peak
 
 PRESET = (
     "base: quick\nsystems: [OE]\nbaselines: false\nbeyond: [Spectrum]\nreport: false\ntraining: {epochs: 1}\n"
@@ -48,9 +47,9 @@ def listening(repeats: int = 100, many: int = MANY) -> Iterator[Entry]:
         with soundfile.SoundFile(long, "w", RATE, 1) as file:
             for _ in range(HOURS * 60):
                 file.write(np.random.default_rng(0).integers(-3000, 3000, 60 * RATE, np.int16))
-        _, seconds, peak = alone(score_once, machine, long)
+        _, seconds, held = alone(score_once, machine, long)
         yield Entry("a long clip", f"{HOURS} hours", HOURS * 3600 / seconds, "seconds of sound/s")
-        yield Entry("a long clip, memory", f"{HOURS} hours", 1 / peak, "1/GiB", 1 / 4, "4 GiB", goal=1)
+        yield Entry("a long clip, memory", f"{HOURS} hours", 1 / held, "1/GiB", 1 / 4, "4 GiB", goal=1)
 
 
 def _python(module, *arguments):
@@ -127,7 +126,7 @@ def growth(machine: Path, clips: list[Path], row: str, many: int) -> float:
     def hear(count):
         for i in range(count):
             listener.score([clips[i % len(clips)]])
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return 1024 * peak()
 
     return -hear(many // 4) + hear(many)
 

@@ -2,6 +2,7 @@
 
 import io
 import multiprocessing
+import re
 import resource
 import time
 from collections.abc import Callable
@@ -36,7 +37,16 @@ def alone(work: Callable, *given) -> Measured:
 def _measured(work, given):
     begin = _cpu()
     result = work(*given)
-    return result, _cpu() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return result, _cpu() - begin, peak()
+
+
+def peak() -> float:
+    """GiB that this process has held at most; `ru_maxrss` of Linux begins at what the parent held when it forked."""
+    try:
+        found = re.search(r"^VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return int(found[1]) / 2**20 if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**30  # macOS
 
 
 def _cpu():
