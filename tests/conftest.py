@@ -17,6 +17,11 @@ import pytest  # noqa: E402
 from makers import batch, write_noise  # noqa: E402
 
 
+def pytest_collection_modifyitems(items):
+    """Tests of the one run come first: a process of pytest-xdist makes it while the others do what needs none."""
+    items.sort(key=lambda item: "smoke" not in getattr(item, "fixturenames", ()))
+
+
 def pytest_collection_finish():
     """What has been imported and collected stays, and no search for garbage need look through it."""
     gc.collect()
