@@ -175,7 +175,7 @@ def test_a_failure_takes_nothing_along_that_shared_its_submission(started, profi
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_run_that_is_ended_leaves_the_queue_and_goes_on(number, cluster, started, profile, tmp_path):
     """Also what has not begun: more trainings than GPUs, on a node that begins no more."""
-    arguments = ("--machines", "fan gearbox", "--seeds", "0 1")
+    arguments = ("--machines", "fan gearbox", "--seeds", "0 1", "--cores", "8")
     process = started(profile(), *arguments, kernel="03_oe_training")
     events = Run(tmp_path / "run").state / "events.jsonl"
     cluster.wait_for(lambda: events.exists() and "03_oe" in events.read_text() and cluster.queue("PENDING"), 300)
