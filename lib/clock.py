@@ -76,7 +76,7 @@ class Clock:
     @contextmanager
     def during(self, kind: str) -> Iterator[None]:
         """The block is of this kind; in another thread than the main one, of what the main one does meanwhile."""
-        if threading.get_ident() != threading.main_thread().ident:
+        if self._open[-1:] == [kind] or threading.get_ident() != threading.main_thread().ident:
             yield
             return
         level = self.open(kind)

@@ -48,27 +48,26 @@ def partial_auc(
         raise ValueError(f"AUC needs normal and anomalous clips; found {len(normal)} and {len(anomaly)}")
     single = normal_counts is None
     counts = [np.ones((1, len(normal))), np.ones((1, len(anomaly)))] if single else [normal_counts, anomaly_counts]
-    scores = np.concatenate([normal, anomaly])
-    order = np.argsort(-scores, kind="stable")
-    last = np.append(np.diff(scores[order]) != 0, True)  # the curve has one point for each distinct score
-    false, true = (
-        _rates(np.hstack([c if i == j else np.zeros_like(c) for j, c in enumerate(counts)])[:, order], last)
-        for i in range(2)
-    )
-    width, height = np.diff(false), np.diff(true)
-    kept = np.clip(max_fpr - false[:, :-1], 0, width)
+    steps = np.unique(normal)[::-1]  # the curve goes to the right at each distinct score of a normal clip
+    (left, right), (below, above) = (_rates(*each, steps) for each in zip((normal, anomaly), counts, strict=True))
+    width = right - left
+    kept = np.clip(max_fpr - left, 0, width)
     share = np.divide(kept, width, out=np.zeros_like(kept), where=width > 0)
-    area = (kept * (true[:, :-1] + share * height / 2)).sum(axis=1)
+    area = (kept * (below + share * (above - below) / 2)).sum(axis=0)
     if max_fpr < 1:
         least = max_fpr**2 / 2
         area = 0.5 * (1 + (area - least) / (max_fpr - least))
     return float(area[0]) if single else area
 
 
-def _rates(counts, last):
-    """Cumulative share of clips above each distinct score, (resamples, distinct scores + 1)."""
-    cumulative = np.cumsum(counts, axis=1)[:, last]
-    return np.hstack([np.zeros((len(counts), 1)), cumulative / cumulative[:, -1:]])
+def _rates(scores, counts, steps):
+    """Shares of clips above each step, and at or above it: two (steps, resamples); `steps` fall."""
+    falling = -np.asarray(scores)
+    order = np.argsort(falling, kind="stable")
+    share = np.zeros((1 + len(order), len(counts)))
+    np.cumsum(counts.T[order], axis=0, out=share[1:])
+    share /= share[-1].copy()
+    return tuple(share[np.searchsorted(falling[order], -steps, side)] for side in ("left", "right"))
 
 
 def one_domain(domain: ArrayLike) -> np.ndarray:
@@ -107,7 +106,7 @@ def machine_scores(
     normal, anomaly = ({d: np.flatnonzero(groups[d, a]) for d in DOMAINS} for a in ("normal", "anomaly"))
     every = {a: np.concatenate(list(places.values())) for a, places in (("normal", normal), ("anomaly", anomaly))}
     if len(every["normal"]) and len(every["anomaly"]):
-        drawn = (counts[:, places] for places in every.values())
+        drawn = (counts[places].T for places in every.values())
         pauc = partial_auc(*(scores[places] for places in every.values()), max_fpr, *drawn)
     else:
         pauc = np.full(1 + resamples, np.nan)
@@ -123,10 +122,10 @@ def machine_scores(
 def _area(scores, normal, anomaly, counts):
     """(resamples,) AUC: the share of pairs in order, a tied one half, each as often as both its clips were drawn."""
     if not len(normal) or not len(anomaly):
-        return np.full(len(counts), np.nan)
-    ahead = scores[anomaly] - scores[normal][:, None]  # (normal, anomaly)
-    pairs = counts[:, normal] @ (0.5 + 0.5 * np.sign(ahead))
-    return np.einsum("ra,ra->r", pairs, counts[:, anomaly]) / (len(normal) * len(anomaly))
+        return np.full(counts.shape[1], np.nan)
+    ahead = scores[anomaly][:, None] - scores[normal]  # (anomaly, normal)
+    pairs = (0.5 + 0.5 * np.sign(ahead)) @ counts[normal]
+    return np.einsum("ar,ar->r", pairs, counts[anomaly]) / (len(normal) * len(anomaly))
 
 
 def _mean_of_what_is_there(scores):
@@ -139,16 +138,16 @@ def _mean_of_what_is_there(scores):
 
 @lru_cache(maxsize=32)  # every row of a machine draws the same
 def _resample(groups, resamples, seed):
-    """(1 + resamples, clips) how often each clip is drawn; the first row draws each once.
+    """(clips, 1 + resamples) how often each clip is drawn; the first column draws each once.
 
     Args:
         groups: bytes of a boolean (clips,) for each group that is drawn by itself.
     """
     groups = [np.frombuffer(group, bool) for group in groups]
-    rng, counts = np.random.default_rng(seed), np.ones((1 + resamples, len(groups[0])))
+    rng, counts = np.random.default_rng(seed), np.ones((len(groups[0]), 1 + resamples))
     for group in groups:
         if size := int(group.sum()):
-            counts[1:, group] = rng.multinomial(size, np.full(size, 1 / size), resamples)
+            counts[group, 1:] = rng.multinomial(size, np.full(size, 1 / size), resamples).T
     counts.setflags(write=False)
     return counts
 

@@ -8,11 +8,12 @@ averages one model for each attribute parameter.
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from lib import clock
-from lib.detection.ensembles import complete_mean, detector_scores, of_the_paper, parameter_means
-from lib.detection.metrics import interval, machine_scores, overall
+from lib.detection.ensembles import detector_scores, of_the_paper, parameter_means
+from lib.detection.metrics import intervals, machine_scores, overall
 from lib.detection.scoring import AGGREGATORS
 from lib.recordings.dcase import paper_order
 from lib.settings import Evaluation
@@ -84,13 +85,15 @@ def evaluate(scores: pd.DataFrame, evaluation: Evaluation, seed: int = 0) -> pd.
         for effect in EFFECTS:
             with_it, without = scored.get(effect.with_it, {}), scored.get(effect.without, {})
             machines = paper_order(with_it.keys() & without.keys())
-            sides = [[side[machine] for machine in machines] for side in (with_it, without)]
-            pairs = zip([*machines, "overall"], *([*side, overall(side)] for side in sides), strict=True)
-            for machine, one, other in pairs if machines else ():
-                for name in SCORES:
-                    difference = one[name] - other[name]
-                    row = effect.name, effect.system, machine, name, run_seed, difference[0], *interval(difference)
-                    found.append(row)
+            if not machines:
+                continue
+            one, other = ([side[machine] for machine in machines] for side in (with_it, without))
+            for name in SCORES:
+                difference = [a[name] - b[name] for a, b in zip(one, other, strict=True)]
+                whole = overall(one)[name] - overall(other)[name]
+                difference = np.array([*difference, np.broadcast_to(whole, difference[0].shape)])
+                edges = zip([*machines, "overall"], difference[:, 0], *intervals(difference).T, strict=True)
+                found += [(effect.name, effect.system, place, name, run_seed, *values) for place, *values in edges]
     places = {(effect.name, effect.system): i for i, effect in enumerate(EFFECTS)}
     found.sort(key=lambda row: places[row[:2]])
     keys = ["effect", "system", "machine", "score"]
@@ -118,19 +121,30 @@ def _score_sides(scores, evaluation, seed):
 
 
 def _sides(labelled, weighted_machines):
-    """The clip scores of every side, with `side`, its place in `SIDES`."""
+    """The clip scores of every side, with `side`, its place in `SIDES`: means over its detectors, of clips that all
+    scored (`system_rows` says of which some did not)."""
     weighted = labelled[labelled["machine"].isin(weighted_machines)]
-    detectors = {name: parameter_means(weighted[weighted["aggregator"] == name]) for name in AGGREGATORS}
-    detectors["own"] = detector_scores(labelled, weighted_machines)
-    tables = [_side_scores(detectors[side.aggregator], side).assign(side=i) for i, side in enumerate(SIDES)]
-    return pd.concat(tables, ignore_index=True)
+    tables = {name: parameter_means(weighted[weighted["aggregator"] == name]) for name in AGGREGATORS}
+    tables["own"] = detector_scores(labelled, weighted_machines)
+    found = []
+    for aggregator, table in tables.items():
+        for system, own in table.groupby("system", sort=False):
+            wide = own.pivot(index=["machine", "clip", "domain", "label"], columns="detector", values="score")
+            for i, side in enumerate(SIDES):
+                if (side.system, side.aggregator) == (system, aggregator):
+                    found.append(_mean_of_all(wide[[name for name in wide if _belongs(name, side)]]).assign(side=i))
+    return pd.concat(found)
 
 
-def _side_scores(detectors, side):
-    """One side's clip scores: the mean over its detectors, of `ensembles.parameter_means`."""
-    chosen = detectors[detectors["system"] == side.system]
+def _belongs(detector, side):
     if side.detectors in ("fitted", "flow"):
-        chosen = chosen[(chosen["detector"] == "flow") == (side.detectors == "flow")]
-    elif side.detectors != "every":
-        chosen = chosen[chosen["detector"].str.endswith(f" {side.detectors}")]
-    return complete_mean(chosen, "detector", ["machine", "system", "seed"])
+        return (detector == "flow") == (side.detectors == "flow")
+    return side.detectors == "every" or detector.endswith(f" {side.detectors}")
+
+
+def _mean_of_all(wide):
+    """DataFrame with `machine`, `clip`, `domain`, `label` and `score`, the mean over the detectors of the machine."""
+    there = wide.notna()
+    theirs = there.groupby(level="machine").any().loc[wide.index.get_level_values("machine")].to_numpy()
+    whole = (there.to_numpy() == theirs).all(axis=1) & theirs.any(axis=1)
+    return wide[whole].mean(axis=1).rename("score").reset_index()

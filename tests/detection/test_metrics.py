@@ -240,17 +240,17 @@ def test_interval_is_the_middle_95_percent_of_the_resamples():
 def test_a_resample_has_as_many_clips_of_each_domain_and_label(clips):
     _, domain, label = clips
     groups = [(domain == d) & (label == a) for d in ("source", "target") for a in ("normal", "anomaly")]
-    counts = _resample(tuple(group.tobytes() for group in groups), 300, 0)
+    counts = _resample(tuple(group.tobytes() for group in groups), 300, 0).T
     assert counts.shape == (301, 200) and (counts[0] == 1).all()
     for group in groups:
         assert (counts[1:, group].sum(axis=1) == 50).all() and counts[1:, group].max() > 3
     assert np.allclose(counts[1:].mean(axis=0), 1, atol=0.35) and (counts[1] != counts[2]).any()
-    other = _resample(tuple(group.tobytes() for group in groups), 300, 1)
+    other = _resample(tuple(group.tobytes() for group in groups), 300, 1).T
     assert (other != counts).any()
 
 
 def test_a_clip_in_no_group_is_drawn_once_and_never_again():
-    found = _resample((np.array([True, True, False]).tobytes(),), 50, 3)
+    found = _resample((np.array([True, True, False]).tobytes(),), 50, 3).T
     assert (found[:, 2] == 1).all() and (found[1:, :2].sum(axis=1) == 2).all()
 
 
