@@ -52,14 +52,17 @@ def test_what_a_function_within_takes_is_taken_off(hand):
     assert spent() == {"start-up": (11, 0.75), "training": (3, 3), "embedding": (8, 16)}
 
 
-def test_a_function_of_the_same_kind_within_counts_once(hand):
+def test_a_function_of_the_same_kind_within_counts_once(hand, monkeypatch):
     @counts("scoring")
     def inner(again):
         hand.move(1, 1)
         if again:
             inner(again - 1)
 
+    looks = []
+    monkeypatch.setattr(clock.CLOCK, "_now", lambda: looks.append(1) or hand())
     inner(2)
+    assert len(looks) == 2  # a look takes as long as a small function
     assert spent()["scoring"] == (3, 3)
 
 
