@@ -138,7 +138,7 @@ def _read(run, path, made, expected):
     except ValueError as error:
         return None, REFUSED, str(error).removeprefix(f"{path}: ")
     systems = ROWS_OF.get(made.system, (made.system,))
-    held = scores.select(score_files.NAMES).group_by(list(score_files.NAMES)).aggregate([])
+    held = scores.select(score_files.NAMES).group_by(list(score_files.NAMES), use_threads=False).aggregate([])
     wanted = {(made.machine, system, made.parameter, made.seed) for system in systems}
     if odd := {tuple(row.values()) for row in held.to_pylist()} - wanted:
         return None, REFUSED, f"holds scores of {', '.join(map(str, min(odd)))}; {score_files.MEND}"

@@ -23,12 +23,12 @@ from lib.listening.reasons import Reason, reason
 from lib.listening.stream import Stream
 from lib.listening.table_rows import TableRows
 from lib.listening.trained import Ear
-from lib.network.spectrum import VIEWS, frames_of
+from lib.network.spectrum import frames_of, views_of
 from lib.paths import Run
 from lib.recordings import audit
 from lib.recordings.heard import Heard, Source
 from lib.settings import Settings
-from lib.systems import BASELINE, ENCODER, ROWS, SPECTRA, SPECTRUM, Trained
+from lib.systems import BASELINE, ENCODER, ROWS, SPECTRUM, Trained
 
 PREFERRED = ("Spectrum", "Shared", "Submitted 1")  # rows, where the run has one and none is named
 
@@ -177,11 +177,10 @@ class Listener:
     def shares_heard(self, heard: Heard) -> pd.DataFrame:
         """As `shares`, of one clip that `hear` has decoded."""
         _usable(heard)
-        if (ear := self._spectrum) is None:
+        names = views_of(self._rows.members(self.row)).values()
+        if (ear := self._spectrum) is None or not names:
             return pd.DataFrame(columns=SHARES)
-        members, found = self._rows.members(self.row), shares(ear.references, heard, ear.settings)
-        views = [view for row, view in zip(SPECTRA, VIEWS, strict=True) if row in members]
-        return found[found["view"].isin(views)].reset_index(drop=True)
+        return shares(ear.references, heard, ear.settings, names)
 
     @property
     def quick_map(self) -> bool:

@@ -1,6 +1,7 @@
 """Where in time and frequency a clip is strange: a flow's score map, an autoencoder's residual, a spectrum beyond the
 healthy ones, or an occlusion map for what has none of its own."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -74,14 +75,17 @@ def beyond_map(references: References, heard: Heard, settings: Settings) -> Clip
     return ClipMap(values, row.seconds, hertz, "beyond every healthy clip [dB]")
 
 
-def shares(references: References, heard: Heard, settings: Settings) -> pd.DataFrame:
+def shares(references: References, heard: Heard, settings: Settings, names: Collection[str]) -> pd.DataFrame:
     """What each band and each rhythm adds to Spectrum's squared distances of the one clip in `heard`.
+
+    Args:
+        references: of Spectrum. settings: that they were made with. names: of the views, of `spectrum.VIEWS`.
 
     Returns:
         DataFrame with `SHARES`: `view`, `hertz` (middle of the band), `swings` (lowest and highest modulation frequency
             [Hz], "" for a level) and `share`, of 1 for a view.
     """
-    found = spectrum.views(heard, heard.clips, settings.spectrum)
+    found = spectrum.views(heard, heard.clips, settings.spectrum, names)
     centres, block = spectrum.centres(settings.spectrum), settings.spectrum.block
     rate, tables = heard.sample_rate / settings.spectrum.hop / block, []
     for view, vectors in found.items():

@@ -97,7 +97,7 @@ class Ear:
             `score`.
         """
         if self.made.system == SPECTRUM:
-            wanted = {row: view for row, view in zip(SPECTRA, spectrum.VIEWS, strict=True) if row in rows}
+            wanted = spectrum.views_of(rows)
             views = spectrum.views(heard, heard.clips, self.settings.spectrum, wanted.values())
             return _rows(heard, list(wanted), self.references.score(views))
         if self.made.system == BASELINE:

@@ -6,7 +6,7 @@ swings at 0.24–11.7 Hz, in five octaves. *Both*: level and modulation. *Flux*:
 to the next, which clicks and roughness move.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from lib.progress import progress
 from lib.recordings.clips import ClipBank
 from lib.recordings.reading import FULL_SCALE
 from lib.settings import Spectrum
+from lib.systems import SPECTRA
 
 STILL = 1e-6  # added to a modulation power
 STEADY = 1e-3  # added to a change between frames
@@ -104,7 +105,12 @@ VIEWS = {  # of `systems.SPECTRA`, in its order
 }
 
 
-def describe(frames: np.ndarray, block: int = 128, names: Iterable[str] = tuple(VIEWS)) -> dict[str, np.ndarray]:
+def views_of(rows: Collection[str]) -> dict[str, str]:
+    """{row: view} of those of Spectrum's rows that are among `rows`."""
+    return {row: view for row, view in zip(SPECTRA, VIEWS, strict=True) if row in rows}
+
+
+def describe(frames: np.ndarray, block: int = 128, names: Collection[str] = VIEWS.keys()) -> dict[str, np.ndarray]:
     """Some views of one clip, {name: vector}, from its (frames, bands) ln mel power."""
     return {name: VIEWS[name](frames, block) for name in names}
 
@@ -160,7 +166,7 @@ def frames_of(bank: ClipBank, row: NamedTuple, spectrum: Spectrum) -> np.ndarray
 
 @clock.counts("embedding")
 def views(
-    bank: ClipBank, rows: pd.DataFrame, spectrum: Spectrum, names: Iterable[str] = tuple(VIEWS)
+    bank: ClipBank, rows: pd.DataFrame, spectrum: Spectrum, names: Collection[str] = VIEWS.keys()
 ) -> dict[str, np.ndarray]:
     """Some views of clips of the bank, {name: (rows, numbers) float64}.
 

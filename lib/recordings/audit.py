@@ -59,21 +59,21 @@ def _measure(sound):
     """Of (samples,) int16; hours of them a block at a time, whose copies would be gigabytes."""
     if not len(sound):
         return (np.nan,) * 5
-    parts = [_measure_block(sound[first : first + BLOCK]) for first in range(0, len(sound), BLOCK)]
-    peak, *means = np.array(parts).T
-    share = np.array([len(sound[first : first + BLOCK]) for first in range(0, len(sound), BLOCK)]) / len(sound)
-    square, clipped, silent, dc = (float(share @ each) for each in means)
-    return _decibel(np.sqrt(square)), _decibel(peak.max()), clipped, silent, dc
+    blocks = [sound[first : first + BLOCK] for first in range(0, len(sound), BLOCK)]
+    peak, *means, silent = np.array([_measure_block(block) for block in blocks]).T
+    square, clipped, dc = np.average(means, axis=1, weights=[len(block) for block in blocks])
+    frames = [len(block) // FRAME for block in blocks] if len(sound) >= FRAME else [1]
+    return _decibel(np.sqrt(square)), _decibel(peak.max()), clipped, np.average(silent, weights=frames), dc
 
 
 def _measure_block(sound):
-    """Peak, mean square, share at full scale, share of quiet frames, mean."""
+    """Peak, mean square, share at full scale, mean, share of quiet frames."""
     sound = sound.astype(np.float32) / FULL_SCALE
     peak = np.abs(sound)
     frames = sound[: len(sound) // FRAME * FRAME].reshape(-1, FRAME) if len(sound) >= FRAME else sound[None]
     quiet = _decibel(np.sqrt(np.mean(frames**2, axis=1))) < QUIET
     clipped = np.mean(peak >= (FULL_SCALE - 1) / FULL_SCALE)
-    return peak.max(), np.mean(sound**2), clipped, quiet.mean(), sound.mean()
+    return peak.max(), np.mean(sound**2), clipped, sound.mean(), quiet.mean()
 
 
 def _decibel(amplitude):

@@ -88,12 +88,12 @@ def evaluate(scores: pd.DataFrame, evaluation: Evaluation, seed: int = 0) -> pd.
             if not machines:
                 continue
             one, other = ([side[machine] for machine in machines] for side in (with_it, without))
-            for name in SCORES:
-                difference = [a[name] - b[name] for a, b in zip(one, other, strict=True)]
-                whole = overall(one)[name] - overall(other)[name]
-                difference = np.array([*difference, np.broadcast_to(whole, difference[0].shape)])
-                edges = zip([*machines, "overall"], difference[:, 0], *intervals(difference).T, strict=True)
-                found += [(effect.name, effect.system, place, name, run_seed, *values) for place, *values in edges]
+            pairs = list(zip([*one, overall(one)], [*other, overall(other)], strict=True))
+            width = one[0]["hmean"].shape  # a score that no machine has is one NaN in `overall`
+            apart = np.array([np.broadcast_to(a[name] - b[name], width) for a, b in pairs for name in SCORES])
+            places = [(machine, name) for machine in (*machines, "overall") for name in SCORES]
+            for place, values, edges in zip(places, apart, intervals(apart), strict=True):
+                found.append((effect.name, effect.system, *place, run_seed, values[0], *edges))
     places = {(effect.name, effect.system): i for i, effect in enumerate(EFFECTS)}
     found.sort(key=lambda row: places[row[:2]])
     keys = ["effect", "system", "machine", "score"]
@@ -122,7 +122,7 @@ def _score_sides(scores, evaluation, seed):
 
 def _sides(labelled, weighted_machines):
     """The clip scores of every side, with `side`, its place in `SIDES`: means over its detectors, of clips that all
-    scored (`system_rows` says of which some did not)."""
+    scored (of a machine's own aggregator `system_rows` says of which some did not)."""
     weighted = labelled[labelled["machine"].isin(weighted_machines)]
     tables = {name: parameter_means(weighted[weighted["aggregator"] == name]) for name in AGGREGATORS}
     tables["own"] = detector_scores(labelled, weighted_machines)
@@ -133,7 +133,7 @@ def _sides(labelled, weighted_machines):
             for i, side in enumerate(SIDES):
                 if (side.system, side.aggregator) == (system, aggregator):
                     found.append(_mean_of_all(wide[[name for name in wide if _belongs(name, side)]]).assign(side=i))
-    return pd.concat(found)
+    return pd.concat(found) if found else pd.DataFrame(columns=["machine", "clip", "domain", "label", "score", "side"])
 
 
 def _belongs(detector, side):

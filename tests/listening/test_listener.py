@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -36,6 +38,16 @@ def sound(smoke):
 
 def clips():
     return sorted(DATA.glob("*.wav"))
+
+
+def test_a_score_by_spectrum_waits_for_no_torch(fan):
+    code = f"""
+import sys
+from lib.listener import Listener
+assert len(Listener.load({str(fan)!r}, "Spectrum").score([{str(clips()[0])!r}])) == 1
+sys.exit(", ".join({{"torch", "timm", "matplotlib"}} & set(sys.modules)))"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
 
 
 def test_every_row_scores_the_test_clips_as_the_tables_do(fan, smoke):

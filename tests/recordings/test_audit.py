@@ -39,8 +39,11 @@ def test_what_is_not_used_as_it_stands_is_counted_by_kind(root, run, fan):
     ]  # fmt: skip
 
 
-def test_levels_of_a_clip(root, run, fan):
-    sound = np.zeros(RATE)
+@pytest.mark.parametrize("block", [audit.BLOCK, 4 * audit.FRAME, 11 * audit.FRAME])
+def test_levels_of_a_clip(root, run, fan, block, monkeypatch):
+    """However many blocks it is measured in; the rest behind the last whole frame is in none."""
+    monkeypatch.setattr(audit, "BLOCK", block)
+    sound = np.zeros(RATE + 3)
     sound[: RATE // 4] = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(RATE // 4) / RATE)
     sound[RATE // 4 : RATE // 4 + 160] = 1.0
     path = fan / "train" / "section_00_source_train_normal_0050_m-n_W.wav"
@@ -48,7 +51,7 @@ def test_levels_of_a_clip(root, run, fan):
     bank = ClipBank.open(run, root, Data())
     row = audit.measure_clips(bank, bank.clips[bank.clips["path"] == str(path)]).iloc[0]
     assert row["rms_dbfs"] == pytest.approx(20 * np.log10(np.sqrt((0.125 * 4000 + 160) / RATE)), abs=0.05)
-    assert row["peak_dbfs"] == pytest.approx(0, abs=0.01) and row["clipped"] == pytest.approx(160 / RATE)
+    assert row["peak_dbfs"] == pytest.approx(0, abs=0.01) and row["clipped"] == pytest.approx(160 / (RATE + 3))
     assert row["silent"] == pytest.approx(29 / 40) and row["dc"] == pytest.approx(0.01, abs=1e-4)
 
 

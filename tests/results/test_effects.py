@@ -103,6 +103,18 @@ def test_an_effect_without_both_sides_is_left_out():
     assert evaluated(unlabelled).empty and "difference" in evaluated(unlabelled)
 
 
+def test_a_run_without_the_papers_systems_has_no_effects():
+    rows = {"system": "Spectrum (power)", "detector": "power", "fit_set": "", "aggregator": "plain"}
+    table = evaluated(made(systems=("OE",)).assign(**rows).drop_duplicates(["machine", "part", "clip"]))
+    assert table.empty and "difference" in table
+
+
+def test_an_effects_rows_are_a_machine_after_the_other():
+    table = evaluated(made(systems=("OE", "OE-Flow"))).query("effect == 'joint training'")
+    assert table["machine"].drop_duplicates().tolist()[-1] == "overall"
+    assert table["score"].tolist() == 3 * list(effects.SCORES)
+
+
 def test_a_machine_without_one_side_is_not_in_the_overall():
     scores = made(systems=("OE", "Serial-OE"), lacking={"fan": ("Serial-OE",)})
     table = evaluated(scores).query("effect == 'attribute task'")
