@@ -157,6 +157,7 @@ def test_model_outlives_its_process(machine, tmp_path, system, parameter):
     assert {p.name for p in given.folder.iterdir()} == {"model.safetensors", "model.json", "history.csv"}
     loaded, found = training.load_trained(given.folder, torch.device("cpu"))
     assert json.loads(json.dumps(given.provenance())) == found["made"] and found["threads"] == torch.get_num_threads()
+    assert np.shape(found["usual_spectrum"]) == (1, given.settings.frontend.mels)  # what healthy clips sound like
     inputs, own = torch.rand(2, 1, 16, 16), made.model.eval()
     outputs, expected = loaded(inputs), own(inputs)
     assert found["system"] == system and torch.equal(outputs.logits, expected.logits)
