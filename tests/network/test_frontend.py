@@ -10,6 +10,7 @@ from lib.network.frontend import (
     gather,
     segment_starts,
     spectrograms,
+    usual_spectrum,
 )  # fmt: skip
 from lib.recordings.machine import standardized
 from lib.settings import Frontend
@@ -106,3 +107,30 @@ def test_waves_too_short_to_be_reflected_are_refused():
     assert mel(torch.randn(1, 1025)).shape[-1] == mel.frames(1025)
     with pytest.raises(ValueError, match="1024 samples: a window of 2048 needs more than 1024"):
         mel(torch.randn(1, 1024))
+
+
+def test_a_card_hears_what_a_processor_does(bank, monkeypatch):
+    """Its gathering and its transforms, here on a processor."""
+    rows = standardized(bank, bank.rows, "clip", bank.rows[:1])
+    samples, cuts = torch.from_numpy(bank.samples), Cuts.of(rows, [100, 50])
+    mel = MelSpectrogram(Frontend(window=64, hop=16, mels=8), 16000)
+    here = spectrograms(samples, cuts, mel, 400, cuts[[1, 0]], torch.tensor([0.3, 0.9]))
+    monkeypatch.setattr("lib.network.frontend.is_host", lambda _: False)
+    there = spectrograms(samples, cuts, mel, 400, cuts[[1, 0]], torch.tensor([0.3, 0.9]))
+    assert here.std() > 0.1 and torch.allclose(here, there, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("clips", "chosen"), [(2, [0, 4]), (3, [0, 2, 4]), (9, [0, 1, 2, 3, 4])])
+def test_the_usual_spectrum_is_of_the_middles_of_clips_drawn_evenly(clips, chosen):
+    rng = np.random.default_rng(1)
+    lengths = (100, 300, 401, 350, 500)  # the first is shorter than a segment
+    bank = FakeBank([(1000 * (1 + i) * rng.standard_normal(n)).astype(np.int16) for i, n in enumerate(lengths)])
+    rows = standardized(bank, bank.rows, "machine", bank.rows)
+    samples, mel = torch.from_numpy(bank.samples), MelSpectrogram(Frontend(window=64, hop=16, mels=8), 16000)
+    middles = [max(lengths[i] - 200, 0) // 2 for i in chosen]
+    each = [
+        spectrograms(samples, Cuts.of(rows[i : i + 1], [m]), mel, 200)[0, 0]
+        for i, m in zip(chosen, middles, strict=True)
+    ]
+    found = usual_spectrum(samples, rows, mel, 200, clips)
+    assert isinstance(found, list) and np.allclose(found, [torch.stack(each).mean(dim=(0, 2)).tolist()], rtol=1e-5)
