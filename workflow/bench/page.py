@@ -14,7 +14,7 @@ from lib.results.plots import PAGE as WIDTH
 from lib.results.plots import laid_out, write_png
 from workflow.bench import history, nights
 from workflow.bench.entry import Entry
-from workflow.bench.table import cells
+from workflow.bench.table import cells, ratio_text
 
 PAGE, FIGURE = PROJECT / "docs" / "performance.md", PROJECT / "docs" / "performance.png"
 NOTES = Path(__file__).with_name("notes.md")
@@ -82,7 +82,7 @@ def _bars(axis, rows: pd.DataFrame):
         colour = FREE if np.isnan(wanted) else MISSED if missed else MET
         hatch, long = "////" if missed else None, min(value, MOST)
         axis.barh(place, long, 0.7, color=colour, hatch=hatch, edgecolor="white", linewidth=0)
-        axis.text(np.fmax(long, wanted) + 0.01, place, f"{value:.2f}", va="center", fontsize=6)
+        axis.text(np.fmax(long, wanted) + 0.01, place, ratio_text(value), va="center", fontsize=6)
         if not np.isnan(wanted):
             axis.plot([wanted, wanted], [place - 0.45, place + 0.45], color="#111111", lw=1.5)
     axis.set_yticks(range(len(rows)), rows["stage"] + ", " + rows["size"], fontsize=5)

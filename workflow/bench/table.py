@@ -36,6 +36,15 @@ def quantity(value: float | None, unit: str) -> str:
     return f"{number(value)} {unit}"
 
 
+def ratio_text(ratio: float) -> str:
+    """Two decimals of a rate over its floor; of what is far above it, three digits.
+
+    >>> ratio_text(0.9512), ratio_text(1e8)
+    ('0.95', '100 000 000')
+    """
+    return f"{ratio:.2f}" if ratio < 100 else number(ratio)
+
+
 def cells(entry: Entry) -> list[str]:
     """Stage, size, rate, floor, ratio, goal, peer of an entry, in words."""
     ratio = entry.rate / entry.floor if entry.floor else None
@@ -43,7 +52,7 @@ def cells(entry: Entry) -> list[str]:
     peer = f"{number(entry.peer)} ({entry.peer_of})" if entry.peer else entry.peer_of
     floor = f"{number(entry.floor)} ({entry.floor_of})" if entry.floor else "–"
     floor = entry.floor_of if entry.unit.startswith("1/") else floor
-    shown = "–" if ratio is None else f"{ratio:.2f}"
+    shown = "–" if ratio is None else ratio_text(ratio)
     return [entry.stage, entry.size, quantity(entry.rate, entry.unit), floor, shown, met, peer]
 
 
