@@ -149,7 +149,7 @@ def train(folder: str, root: Path) -> None:
     made = training.Trainer(given)
     batch = made.batches.draw(0)
     inputs = batch.spectrograms(made.samples, made.mel, made.batches.segment)
-    training.optimizer_step(made.model, batch, inputs, made.weights, made.precision, made.optimizer, made.schedule)
+    training.optimizer_step(made.model, batch, inputs, made.weights, made.precision, made.optimizer)
 
 
 def outputs() -> Iterator[Entry]:
