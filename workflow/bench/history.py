@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from lib.network.device import pick_device
+from lib.network.device import pick_device, pick_precision
 from lib.paths import PROJECT, readable, write_text
 from lib.progress import cores
 from workflow.bench.entry import Entry
@@ -25,7 +25,10 @@ SLOWER = 0.85  # of the last rate: below it is said
 
 
 def machine_name() -> str:
-    """The card's name, else the processor's and how many cores this process may use; in letters that a file may have.
+    """The card's name, else the processor's, what it computes with and how many of its cores this process may use.
+
+    In letters that a file may have. A virtual machine may hide which processor of a family it has: the widest
+    instructions that torch found tell two apart whose rates are.
 
     >>> import re
     >>> bool(re.fullmatch("[a-z0-9-]+", machine_name()))
@@ -34,7 +37,9 @@ def machine_name() -> str:
     if torch.cuda.is_available():
         return _slug(torch.cuda.get_device_name(pick_device()))
     count = cores()
-    return _slug(f"{_processor()} {count} core{'s' if count > 1 else ''}")
+    able = torch.backends.cpu.get_cpu_capability()
+    able += " bf16" if pick_precision("auto", torch.device("cpu")) == torch.bfloat16 else ""
+    return _slug(f"{_processor()} {able} {count} core{'s' if count > 1 else ''}")
 
 
 def _slug(text):
@@ -59,7 +64,7 @@ def _processor():
 def cores_of(machine: str) -> int:
     """Works that a machine does at a time: a core each, one on a card.
 
-    >>> cores_of("amd-epyc-2-cores"), cores_of("nvidia-h100-80gb-hbm3")
+    >>> cores_of("amd-epyc-avx2-2-cores"), cores_of("nvidia-h100-80gb-hbm3")
     (2, 1)
     """
     found = re.search(r"-(\d+)-cores?$", machine)

@@ -1,4 +1,4 @@
-"""docs/performance.md and its figure, from docs/bench/*.csv: python -m workflow.bench.page."""
+"""docs/performance.md and its figures, from docs/bench/*.csv: python -m workflow.bench.page."""
 
 import sys
 from pathlib import Path
@@ -16,7 +16,7 @@ from workflow.bench import history, nights
 from workflow.bench.entry import Entry
 from workflow.bench.table import cells, ratio_text
 
-PAGE, FIGURE = PROJECT / "docs" / "performance.md", PROJECT / "docs" / "performance.png"
+PAGE = PROJECT / "docs" / "performance.md"
 NOTES = Path(__file__).with_name("notes.md")
 MET, MISSED, FREE = "#0072B2", "#D55E00", "#999999"  # told apart by every eye; missed ones are hatched, too
 MOST = 2.0  # times the floor: a longer bar says no more
@@ -29,9 +29,9 @@ HEAD = """# Performance
 def text() -> str:
     """The page."""
     measured = {machine: history.read(path) for machine, path in history.files().items()}
-    parts = [HEAD, f"![Rate over floor of each stage]({FIGURE.name})\n", CAPTION]
+    parts = [HEAD, CAPTION]
     for machine, rows in measured.items():
-        parts.append(f"\n## {machine}\n")
+        parts.append(f"\n## {machine}\n\n![Rate over floor of each stage]({history.FOLDER.name}/{machine}.png)\n")
         parts.append("| stage | size | rate | floor | ratio | goal | peer | measured |")
         parts.append("| --- " * 8 + "|")
         for row in history.newest(rows).to_dict("records"):
@@ -41,7 +41,7 @@ def text() -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
-CAPTION = "*Rate over what bare arithmetic or reading allows; the line is the goal, hatched what misses it.*"
+CAPTION = "Rate over what bare arithmetic or reading allows; the line is the goal, hatched what misses it."
 NIGHTS = f"""\
 ## A night
 
@@ -60,17 +60,13 @@ def entry_of(row: dict) -> Entry:
 
 
 @laid_out
-def figure() -> Figure:
-    """Bars of rate over floor by stage, a panel a machine."""
-    measured = {machine: history.newest(history.read(path)) for machine, path in history.files().items()}
-    measured = {machine: rows[rows["floor"].notna()] for machine, rows in measured.items()}
-    tall = max((len(rows) for rows in measured.values()), default=1)
-    size = (WIDTH, 0.7 + 0.22 * tall * max(len(measured), 1))
-    drawn, axes = plt.subplots(max(len(measured), 1), 1, figsize=size, squeeze=False)
-    for axis, (machine, rows) in zip(axes[:, 0], measured.items(), strict=False):
-        _bars(axis, rows)
-        axis.set_title(machine, fontsize=7, loc="left")
-    axes[-1, 0].set_xlabel("rate over floor")
+def figure(rows: pd.DataFrame) -> Figure:
+    """Bars of rate over floor by stage, of the newest `history.read` rows of a machine."""
+    rows = history.newest(rows)
+    rows = rows[rows["floor"].notna()]
+    drawn, axis = plt.subplots(figsize=(WIDTH, 0.7 + 0.22 * len(rows)))
+    _bars(axis, rows)
+    axis.set_xlabel("rate over floor")
     sns.despine(drawn)
     return drawn
 
@@ -91,11 +87,12 @@ def _bars(axis, rows: pd.DataFrame):
 
 
 def write() -> None:
-    """Write the page and its figure."""
-    drawn = figure()
-    with whole_file(FIGURE, sync=False) as temporary:
-        write_png(drawn, temporary, 150)
-    plt.close(drawn)
+    """Write the page and its figures."""
+    for path in history.files().values():
+        drawn = figure(history.read(path))
+        with whole_file(path.with_suffix(".png"), sync=False) as temporary:
+            write_png(drawn, temporary, 150)
+        plt.close(drawn)
     write_text(PAGE, text())
 
 
