@@ -47,7 +47,12 @@ def read_scores(path: Path) -> tuple[dict, pa.Table]:
     """
     with readable(path, MEND), parquet.ParquetFile(path) as file:
         table = file.read(use_threads=False)  # small files, of which a run has thousands
-        return json.loads((table.schema.metadata or {}).get(KEY, b"{}")), table
+        return _said(table.schema), table
+
+
+def _said(schema):
+    """The provenance of a file's metadata."""
+    return json.loads((schema.metadata or {}).get(KEY, b"{}"))
 
 
 def checked(table: pa.Table, path: Path) -> pa.Table:
@@ -70,6 +75,16 @@ def checked(table: pa.Table, path: Path) -> pa.Table:
 def load_scores(path: Path) -> pd.DataFrame:
     """The clip scores of one file, with the columns `COLUMNS`; ValueError as `read_scores` and `checked`."""
     return checked(read_scores(path)[1], path).to_pandas()
+
+
+def trained_with(path: Path) -> dict:
+    """What the training was made with whose clip scores a file holds, as its `model.json` says it.
+
+    Raises:
+        ValueError: the file cannot be read; names the mend.
+    """
+    with readable(path, MEND):
+        return _layers(_said(parquet.read_schema(path)))[-1]
 
 
 def notebooks_of(name: str, made: Trained) -> tuple[str, ...]:

@@ -41,10 +41,13 @@ def find(folder: Path, seed: int | None = None) -> Found:
     made = {place: _trained(place) for place in places}
     if not one:
         made = {place: which for place, which in made.items() if _counted(run, which)}
-    made = {place: which for place, which in made.items() if _whole(place, which)}
+    made = {place: which for place, which in made.items() if _whole(run, place, which)}
     files = {place / name: which for place, which in made.items() for name in score_files_of(which.system)}
     if not files:
-        raise ValueError(f"{folder}: nothing trained there; give the folder of a machine of a run: outputs/<run>/…")
+        raise ValueError(
+            f"{folder}: nothing trained there, or its detectors are not fitted yet; give the folder of a machine of a "
+            "run, outputs/<run>/…, or run the same command again: it goes on where it ended"
+        )
     seeds = {which.seed for which in files.values() if which.system != SPECTRUM} or {0}
     seed = min(seeds) if seed is None else seed
     if seed not in seeds:
@@ -60,16 +63,22 @@ def find(folder: Path, seed: int | None = None) -> Found:
 def machines(run: Run) -> list[str]:
     """The machines of a run that something is trained for, whole."""
     made = {place: _trained(place) for place in run.root.glob("*/*/*/seed*") if _is_trained(place)}
-    return sorted({which.machine for place, which in made.items() if _whole(place, which) and _counted(run, which)})
+    counted = {place: which for place, which in made.items() if _counted(run, which)}
+    return sorted({which.machine for place, which in counted.items() if _whole(run, place, which)})
 
 
 def _is_trained(folder):
     return folder.parents[1].name in FOLDERS and folder.name.removeprefix("seed").isdecimal()
 
 
-def _whole(folder, made):
-    """Whether all that scores is there; a training whose detectors are not fitted yet is not."""
-    return all((folder / name).exists() for name in score_files_of(made.system))
+def _whole(run, folder, made):
+    """Whether all that scores is there, of one training; one whose detectors are not fitted yet, or are still those of
+    an earlier training, is not."""
+    files = [folder / name for name in score_files_of(made.system)]
+    if not all(path.exists() for path in files):
+        return False
+    trained = Ear(made, folder, run.common(made.system, made.seed)).facts.get("made")
+    return all(score_files.trained_with(path) == trained for path in files)
 
 
 def _facts_of_tables(run):

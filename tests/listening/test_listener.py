@@ -294,7 +294,7 @@ def test_normal_clips_are_those_of_calibration_whatever_standardises(fan, listen
 
 
 def test_what_the_tables_did_not_count_is_not_heard(fan, smoke, tmp_path):
-    """A parameter of an earlier call, half a training, a copy of a folder."""
+    """A parameter of an earlier call, half a training, a model newer than its scores, a copy of a folder."""
     shutil.copytree(smoke[0], tmp_path / "run", ignore=shutil.ignore_patterns("notebooks", "banks"))
     machine = tmp_path / "run" / "fan"
     shutil.copytree(machine / "SerialOE-DFlow" / "m-n", machine / "SerialOE-DFlow" / "old")
@@ -303,6 +303,14 @@ def test_what_the_tables_did_not_count_is_not_heard(fan, smoke, tmp_path):
     assert found.score(clips()[0])["score"].tolist() == whole.score(clips()[0])["score"].tolist()
     (machine / "OE-DFlow" / "m-n" / "seed0" / "detector_scores.parquet").unlink()
     assert "OE-DFlow" not in Listener.load(machine).rows and "OE-DFlow" in whole.rows
+    model = machine / "SerialOE-DFlow" / "m-n" / "seed0" / "model.json"
+    facts = json.loads(before := model.read_text())
+    facts["made"]["settings"]["joint.epochs"] += 1  # trained again, and what scored it then is still there
+    model.write_text(json.dumps(facts))
+    with pytest.raises(ValueError, match="or its detectors are not fitted yet"):
+        Listener.load(model.parent)
+    assert "SerialOE-DFlow" not in Listener.load(machine).rows
+    model.write_text(before)
     facts = json.loads((tmp_path / "run" / "tables" / "run.json").read_text())
     facts["settings"]["evaluation"]["decision_quantile"] = 0.5
     (tmp_path / "run" / "tables" / "run.json").write_text(json.dumps(facts))
