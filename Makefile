@@ -55,8 +55,8 @@ fit: $(VENV)/ready
 	$(BIN)/python -m lib.fit "$(DATA)" --machine "$(MACHINE)" --others "$(OTHERS)" --preset "$(PRESET)" --run "$(if $(filter $(basename $(notdir $(PRESET))),$(RUN)),,$(RUN))" --cores "$(CORES)"
 
 score watch: $(VENV)/ready
-	@test -n "$(MODEL)" -a -n "$(if $(filter watch,$@),$(FOLDER),$(CLIPS))" || { echo 'usage: make score MODEL=outputs/<run>/<machine> CLIPS=<folder or file> [CSV=scores.csv] [ROW="OE-Flow"] [PICTURES=<folder>]; make watch MODEL=… FOLDER=<folder>'; exit 2; }
-	$(BIN)/python -m lib.score "$(MODEL)" $(if $(filter watch,$@),"$(FOLDER)" --watch,"$(CLIPS)") --csv "$(CSV)" --row "$(ROW)" --pictures "$(PICTURES)"
+	@test -n "$(MODEL)" -a -n "$(if $(filter watch,$@),$(FOLDER),$(CLIPS))" || { echo 'usage: make score MODEL=outputs/<run>/<machine> CLIPS=<folder or file> [CSV=scores.csv] [ROW="OE-Flow"] [PICTURES=<folder>] [STRETCH=<seconds>]; make watch MODEL=… FOLDER=<folder>'; exit 2; }
+	$(BIN)/python -m lib.score "$(MODEL)" $(if $(filter watch,$@),"$(FOLDER)" --watch,"$(CLIPS)") --csv "$(CSV)" --row "$(ROW)" --pictures "$(PICTURES)" $(if $(STRETCH),--stretch "$(STRETCH)")
 
 figures: $(VENV)/ready
 	$(BIN)/python -m lib.results.figures "outputs/$(RUN)"

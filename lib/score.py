@@ -13,6 +13,7 @@ from pathlib import Path
 from lib import homes
 from lib.listener import Listener
 from lib.listening.journal import Journal, State
+from lib.listening.stretches import strangest
 from lib.progress import escape_what_has_no_encoding
 from lib.recordings.heard import recordings_at
 
@@ -33,15 +34,18 @@ def main(arguments: list[str] | None = None) -> int:
             listener.set_threshold(false_alarms=given.false_alarms)
         if given.watch and (len(given.clips) != 1 or not given.clips[0] or not Path(given.clips[0]).is_dir()):
             raise ValueError(f"{' '.join(given.clips) or '(nothing)'}: --watch takes one folder")
-        journal = Journal(Path(given.csv), listener.machine, listener.row, listener.threshold)
-        print(f"{listener.machine}, {listener.row}: called anomalous above {listener.threshold:.3g}")
+        if given.stretch is not None and not 0.1 <= given.stretch < float("inf"):
+            raise ValueError(f"--stretch {given.stretch:g}: seconds, 0.1 or more, are wanted")
+        way = f"{listener.row}, strangest {given.stretch:g} s" if given.stretch else listener.row
+        journal = Journal(Path(given.csv), listener.machine, way, listener.threshold)
+        print(f"{listener.machine}, {way}: called anomalous above {listener.threshold:.3g}")
         if given.watch:
             return _watch(listener, journal, given)
         states = [State.of(file) for file in recordings_at(given.clips)]
         if not states:
             raise ValueError(f"{' '.join(given.clips)}: no .wav or .flac file there")
         new = [state for state in states if not journal.knows(state)]
-        _score(listener, journal, new, given.pictures)
+        _score(listener, journal, new, given)
         unread = sum(not journal.scored(state) for state in states)
         earlier = f", {len(states) - len(new)} of them scored earlier" if len(new) < len(states) else ""
         print(f"{len(states)} clips in {given.csv}{earlier}" + (f"; {unread} could not be read" if unread else ""))
@@ -62,16 +66,19 @@ def _arguments(arguments):
     parser.add_argument("--row", default="", help="of the tables; none: Spectrum where the run has it")
     parser.add_argument("--threshold", type=float, help="score above which a clip is called anomalous")
     parser.add_argument("--false-alarms", type=float, help="wished share of normal clips above the threshold")
+    parser.add_argument("--stretch", type=float, help="seconds; of a longer recording its strangest stretch counts")
     parser.add_argument("--pictures", default="", help="folder for a picture a clip")
     parser.add_argument("--watch", action="store_true", help="go on, and score files as they arrive")
     return parser.parse_args(arguments)
 
 
-def _score(listener, journal, states, pictures=""):
+def _score(listener, journal, states, given):
     """Score files, print and keep a line each."""
     for batch in _batches(states):
         heard = listener.hear([state.file for state in batch])
         scored = dict(zip(heard.clips["source"], listener.score_heard(heard).to_dict("records"), strict=True))
+        for place, i in enumerate(scored if given.stretch else ()):
+            scored[i] |= strangest(listener, heard, place, given.stretch) or {}
         for i, state in enumerate(batch):
             found = scored.get(i)
             if found is None:
@@ -82,8 +89,8 @@ def _score(listener, journal, states, pictures=""):
                 word = "ANOMALOUS" if found["decision"] else "normal"
                 print(f"{state.file}: {found['score']:.2f} {word}; {found['reason']}", flush=True)
             journal.add(state, found)
-            if pictures and i in scored:
-                _picture(listener, state.file, found, Path(pictures))
+            if given.pictures and i in scored:
+                _picture(listener, state.file, found, Path(given.pictures))
 
 
 def _batches(states):
@@ -121,7 +128,7 @@ def _watch(listener, journal, given):
         now = {state.file: state for state in map(State.of, recordings_at([folder]))}
         still = [state for file, state in now.items() if seen.get(file) == state and not journal.knows(state)]
         seen = now
-        _score(listener, journal, still, given.pictures)
+        _score(listener, journal, still, given)
         time.sleep(POLL)
 
 

@@ -1,6 +1,7 @@
 """`make score` and `make watch`: a line a clip, whatever else lies there and however it ends."""
 
 import csv
+import math
 import os
 import shutil
 import signal
@@ -8,7 +9,9 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+import soundfile
 
 from lib import score
 from lib.paths import PROJECT, data_folder
@@ -64,6 +67,25 @@ def test_what_is_refused_before_it_starts(smoke, tmp_path, capsys):
     ):
         assert score.main([*given, "--csv", str(tmp_path / "s.csv")]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_a_short_fault_in_a_long_recording_is_found_and_its_place_is_said(smoke, tmp_path, capsys):
+    """The strangest stretch, the last one too; a file that was scored as a whole is scored anew."""
+    sound, rate = soundfile.read(sorted(CLIPS.glob("*normal*.wav"))[0], dtype="int16")
+    fault = np.random.default_rng(0).integers(-9000, 9000, 2 * rate, np.int16)
+    long = np.concatenate([sound] * 3)
+    long[-len(fault) :] = fault
+    soundfile.write(tmp_path / "long.wav", long, rate)
+    soundfile.write(tmp_path / "short.wav", fault, rate)
+    given = [str(smoke[0] / "fan"), str(tmp_path), "--csv", str(tmp_path / "s.csv"), "--threshold", "100"]
+    assert score.main(given) == 0 and score.main([*given, "--stretch", "2"]) == 0
+    whole, short, stretched, again = rows(tmp_path / "s.csv")
+    seconds = len(long) / rate
+    assert stretched["row"] == "Spectrum, strangest 2 s" and float(stretched["score"]) > 1.5 * float(whole["score"])
+    assert f"from 0:{seconds - 2:04.1f} to 0:{seconds:04.1f}" in stretched["reason"]
+    assert f"of {math.ceil(seconds / 2)} stretches above" in stretched["reason"]
+    assert stretched["score"] == short["score"] == again["score"] and again["reason"] == short["reason"]
+    assert score.main([*given, "--stretch", "0"]) == 2 and "0.1 or more" in capsys.readouterr().err
 
 
 @pytest.mark.long
