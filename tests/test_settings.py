@@ -151,7 +151,7 @@ CHANGED = {  # by each preset, against the paper's
         "frontend.mels": 48, "frontend.hop": 1024, "frontend.log": True, "frontend.segment_overlap": 0.5,
         "extractor.output_stride": 16, "training.epochs": 12, "training.batch": 16, "training.learning_rate": 0.003,
         "training.checkpoint_epochs": 12, "training.batchnorm_batches": 8, "joint.epochs": 4,
-        "joint.learning_rate": 0.001, "joint.warm_start": True, "flow.centre": True, "autoencoder.epochs": 10,
+        "joint.learning_rate": 0.0003, "joint.warm_start": True, "flow.centre": True, "autoencoder.epochs": 10,
         "inliers.gmm_components": (1, 2, 4), "evaluation.bootstrap": 500, "shared.hop": 1024, "shared.steps": 300,
     },
     "smoke": {
