@@ -65,11 +65,16 @@ def checked(table: pa.Table, path: Path) -> pa.Table:
         raise ValueError(f"{path}: no table of clip scores, it has no {', '.join(missing)}; {MEND}")
     if "test" not in pc.unique(table["part"]).to_pylist():
         raise ValueError(f"{path}: holds no scores of test clips; {MEND}")
-    numbers = [table[name].to_pandas() for name in ("score", "standardized")]
-    numbers = [pd.to_numeric(values, errors="coerce").to_numpy(float, na_value=np.nan) for values in numbers]
-    if broken := int((~np.isfinite(numbers)).any(axis=0).sum()):
+    if broken := int((~np.isfinite([_numbers(table[name]) for name in ("score", "standardized")])).any(axis=0).sum()):
         raise ValueError(f"{path}: {broken} of {len(table)} scores are not finite; {MEND}")
     return table.select(COLUMNS)
+
+
+def _numbers(column):
+    """(rows,) floats of a column, NaN for what is none."""
+    if pa.types.is_floating(column.type):
+        return column.to_numpy()
+    return pd.to_numeric(column.to_pandas(), errors="coerce").to_numpy(float, na_value=np.nan)
 
 
 def load_scores(path: Path) -> pd.DataFrame:

@@ -7,10 +7,10 @@ would be judged wrongly in silence: it is refused, not written.
 import csv
 import glob
 import io
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from lib import clock
@@ -120,11 +120,10 @@ def submission(clips: pd.DataFrame, index: pd.DataFrame, quantile: float) -> dic
     """
     seeds, scores = clips["seed"].nunique(), {"test": {}, "calibration": {}}
     for part, clip, score in zip(*(clips[name].tolist() for name in ("part", "clip", "score")), strict=True):
-        if np.isfinite(score):
+        if math.isfinite(score):
             scores[part].setdefault(clip, []).append(score)
     test, calibration = (
-        {clip: float(np.mean(values)) for clip, values in part.items() if len(values) == seeds}
-        for part in scores.values()
+        {clip: sum(values) / seeds for clip, values in part.items() if len(values) == seeds} for part in scores.values()
     )
     check_clips(test, index["stem"])
     threshold, _ = decision_threshold(list(calibration.values()), quantile)
