@@ -1,7 +1,6 @@
 """The space of the Mahalanobis distance (Sec. 4.2)."""
 
 import numpy as np
-from sklearn.covariance import ledoit_wolf
 
 EIGENVALUE_FLOOR = 1e-9  # of the largest: dead channels leave directions without variance
 
@@ -11,6 +10,8 @@ class Whitening:
 
     def fit(self, vectors: np.ndarray) -> "Whitening":
         """vectors: (n, d) float64, n ≥ 2; `rank` is the number of directions in which they vary."""
+        from sklearn.covariance import ledoit_wolf  # slow to import, and a listener fits nothing
+
         covariance, _ = ledoit_wolf(vectors)
         values, directions = np.linalg.eigh(covariance)
         floor = EIGENVALUE_FLOOR * max(values[-1], np.finfo(float).tiny)
