@@ -162,7 +162,10 @@ def _persist(attempt: Callable[[], Result], url, patience) -> Result:
         except Passing as error:
             failed = 0 if error.gained else failed + 1
             if failed >= patience.tries:
-                raise OSError(f"{url}: {error}; run again later, it goes on where it stopped") from None
+                raise OSError(
+                    f"{url}: {error}; run again later, it goes on where it stopped; or fetch the "
+                    "file by other means, and name its folder: make data ZIPS=<folder>"
+                ) from None
             delay = min(max(patience.wait * 2 ** max(failed - 1, 0), error.wait), LONGEST)
             tqdm.write(f"  {error}: tried again in {delay:.0f} s")
             time.sleep(delay)

@@ -132,6 +132,10 @@ class Plan:
         fits += len(self.shared) + len({(made.system, made.seed) for made in self.shared})
         return len(self.audits) + len(self.baselines) + len(self.spectra) + len(self.trainings) + fits + 1
 
+    def chosen(self, bank: ClipBank) -> tuple[str, ...]:
+        """The machines that were asked for by name; none where they are those that a run takes by itself."""
+        return () if set(self.audits) == set(bank.dataset.targets()) else self.audits
+
     def score_files(self, run: Run) -> dict[Path, Trained]:
         """{path: `Trained`} of every file of scores that the run should hold when it has finished."""
         every = (*self.baselines, *self.spectra, *self.shared, *self.trainings)

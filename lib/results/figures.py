@@ -19,7 +19,7 @@ from lib.results import page, plots, plots_tables, tables
 from lib.results.plots import COLUMN, INK, laid_out
 from lib.systems import ROWS
 
-RULES = {"paper": ("own rule", "#111111", "#111111"), "official": ("official rule", INK["target"], "none")}
+RULES = {"paper": ("paper rule", "#111111", "#111111"), "official": ("official rule", INK["target"], "none")}
 
 
 @laid_out

@@ -23,9 +23,11 @@ from lib.settings import Settings, load_settings
 from lib.systems import SPECTRA
 
 INTRODUCTION = """\
-Harmonic mean of both AUCs and pAUC in percent, own rule, mean over seeds (deviation over seeds); behind it the
+Harmonic mean of both AUCs and pAUC in percent, paper rule, mean over seeds (deviation over seeds); behind it the
 difference to the table's first row, [95 % interval over test clips and seeds, paired]. An interval that holds 0 is no
-evidence. `make study` makes this page; `workflow/presets/study/<run>.yaml` says what a run changes."""
+evidence. `make study` makes this page; `workflow/presets/study/<run>.yaml` says what a run changes.
+Valve is of official *test* clips dealt anew, 45 to train and 80 to score: not comparable with anybody's. Spindle is a
+machining centre of one domain."""
 
 
 class StudyRun:

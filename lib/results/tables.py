@@ -40,12 +40,17 @@ def summary() -> pd.DataFrame:
     return pd.DataFrame(
         {
             "system": f"{system.name}{'' if system.name in paper_tables()[4].index else '*'}",
-            "loss function": _LOSSES[system.losses],
+            "loss function": _LOSSES.get(system.losses) or _sum_of(system.losses),
             "domain-invariant modeling": _INVARIANT[system.latent],
             "detectors": system.inlier_models,
         }
         for system in SYSTEMS.values()
     )
+
+
+def _sum_of(terms):
+    """The loss of a system that is none of the paper's."""
+    return " + ".join(rf"$\mathcal{{L}}_{{\mathrm{{{name}}}}}$" for name in terms)
 
 
 def paper_tables() -> dict[int, pd.DataFrame]:

@@ -11,6 +11,7 @@ from lib.network import losses
 from lib.network.embedder import Embedder
 from lib.network.training import Trainer
 from lib.paths import PROJECT
+from lib.results import tables
 from lib.settings import Inliers
 from lib.systems import SYSTEMS
 
@@ -47,3 +48,5 @@ def test_a_system_of_its_own_loss_is_trained_and_its_detector_scores(page, machi
         again.score(vectors)["Robust"], scored.detectors[("Robust", "source")].score(vectors)["Robust"]
     )
     assert json.loads((training.folder / "detectors.json").read_text())["machine"] == "fan"
+    rows = tables.summary().set_index("system")  # Table 1, with which 06 begins
+    assert r"\mathrm{machine}}$ + $\mathcal{L}_{\mathrm{compact}}" in rows.loc["Compact-OE*", "loss function"]

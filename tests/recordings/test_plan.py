@@ -44,6 +44,13 @@ def test_a_machine_that_has_all_it_takes_is_trained_whole(run, root):
     assert plan.baselines == (Trained("fan", "Baseline", "all", 0),) and plan.left_out == plan.notes == ()
 
 
+def test_machines_are_chosen_where_a_run_would_take_others(run, root):
+    shutil.copytree(root / FAN, root / "dev_data" / "raw" / "mill")
+    bank = ClipBank.open(run, root, SETTINGS.data, workers=1)
+    assert Plan.of(bank, SETTINGS, ("mill",)).chosen(bank) == ("mill",)
+    assert Plan.of(bank, SETTINGS).chosen(bank) == Plan.of(bank, SETTINGS, ("mill", "fan")).chosen(bank) == ()
+
+
 def test_one_machine_alone_keeps_the_baseline(run, root):
     shutil.rmtree(root / "eval_data")
     plan = plan_of(run, root)

@@ -38,8 +38,8 @@ def measured(tmp_path_factory):
 def test_rows_are_best_first_and_say_what_the_tables_say(measured):
     table = [line.strip("| ").split(" | ") for line in measured.text().splitlines() if line.startswith("|")]
     assert table[0] == [
-        "row", "fan, own rule", "fan, official rule", "ToyCar, own rule", "ToyCar, official rule",
-        "overall, own rule", "overall, official rule", "seconds",
+        "row", "fan, paper rule", "fan, official rule", "ToyCar, paper rule", "ToyCar, official rule",
+        "overall, paper rule", "overall, official rule", "seconds",
     ]  # fmt: skip
     evaluation = pd.read_csv(measured.run.tables / "evaluation.csv").query("protocol == 'all' and score == 'hmean'")
     values = evaluation.query("rule == 'paper' and machine == 'overall'").set_index("system")["value"]
@@ -69,6 +69,8 @@ def test_it_names_what_made_it_and_no_folder_of_this_computer(measured):
 def test_the_demo_is_the_commands_of_the_readme():
     told = page.facts("demo", "demo", True, {"fan": 70}, [0], Settings(), {})
     assert told["command"] == "make demo"
+    told = page.facts("demo", "demo", True, {"fan": 70}, [0], Settings(), {}, ("fan", "Bay 2"))
+    assert told["command"] == "python -m lib.batch --preset demo --machines 'fan Bay 2' --seeds 0"
 
 
 def test_the_page_shows_its_figures_and_the_published_anchors(measured, tmp_path):
