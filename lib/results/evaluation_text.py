@@ -7,7 +7,7 @@ import pandas as pd
 
 from lib.detection.metrics import RULES, SCORES, interval
 from lib.results.evaluation import DECISIONS, EVERY, Evaluation
-from lib.results.official import strays
+from lib.results.official import DECISION, strays
 
 TITLES = dict(zip((*SCORES, "hmean"), ("AUC source", "AUC target", "pAUC", "harmonic mean"), strict=True))
 WORDS = {
@@ -71,6 +71,9 @@ def _decisions(evaluation):
 def _notes(evaluation):
     for name in strays(evaluation.folder):
         yield f"note: {evaluation.folder / name}: not the name of a score file; not read"
+    for section in evaluation.scores if evaluation.decisions else ():
+        if section not in evaluation.decisions:
+            yield f"note: {evaluation.folder}: no file {section.file(DECISION)}; its decisions count nowhere"
     for section, rules in evaluation.scores.items():
         for name in SCORES:
             if rules["official"][name][0] == 0:

@@ -75,8 +75,15 @@ def figures_of(run: Run) -> Iterator[tuple[str, Figure]]:
 
 
 def write(root: Path) -> Path:
-    """Write the figures of the run in `root` into its `figures/print`; returns that folder."""
+    """Write the figures of the run in `root` into its `figures/print`; returns that folder.
+
+    Raises:
+        ValueError: no such run, or as `figures_of`.
+    """
     run = Run(root.resolve())
+    if not run.root.is_dir():
+        there = sorted(path.parents[1].name for path in run.root.parent.glob("*/tables/evaluation.csv"))
+        raise ValueError(f"{root}: no such run; there {'are' if there else 'is none'} {', '.join(there)}".rstrip())
     folder = run.figures / "print"
     for name, figure in figures_of(run):
         plots.save({name: figure}, folder)

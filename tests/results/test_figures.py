@@ -41,7 +41,13 @@ def test_a_run_without_labels_or_tables_is_refused(tmp_path):
     run = Run(tmp_path)
     with pytest.raises(ValueError, match=r"evaluation.csv.*run 06_ensemble_and_tables again"):
         next(figures.figures_of(run))
+    with pytest.raises(ValueError, match="nope: no such run; there is none"):
+        figures.write(tmp_path / "nope")
     run.tables.mkdir(parents=True)
     (run.tables / "evaluation.csv").write_text("system,protocol,rule,machine,score,value,low,high,sd,seeds\n")
     with pytest.raises(ValueError, match="no labels"):
         next(figures.figures_of(run))
+    (tmp_path / "mine" / "tables").mkdir(parents=True)
+    (tmp_path / "mine" / "tables" / "evaluation.csv").touch()
+    with pytest.raises(ValueError, match="nope: no such run; there are mine"):
+        figures.write(tmp_path / "nope")
