@@ -51,12 +51,12 @@ lab: $(VENV)/ready
 	$(BIN)/python -m lib.homes jupyterlab --notebook-dir=. $(ROOT) $(LAB)
 
 fit: $(VENV)/ready
-	@test -n "$(DATA)" -a -n "$(MACHINE)" || { echo 'usage: make fit DATA=<folder of healthy recordings> MACHINE=<name> [OTHERS=<folder>] [PRESET=quick] [RUN=<name>]'; exit 2; }
-	$(BIN)/python -m lib.fit "$(DATA)" --machine "$(MACHINE)" --others "$(OTHERS)" --preset "$(PRESET)" --run "$(if $(filter $(basename $(notdir $(PRESET))),$(RUN)),,$(RUN))" --cores "$(CORES)"
+	@test -n "$(DATA)" -a -n "$(MACHINE)" || { echo 'usage: make fit DATA=<folder of healthy recordings> MACHINE=<name> [OTHERS=<folder>] [PRESET=quick] [RUN=<name>] [CHANNEL=0]'; exit 2; }
+	$(BIN)/python -m lib.fit "$(DATA)" --machine "$(MACHINE)" --others "$(OTHERS)" --preset "$(PRESET)" --run "$(if $(filter $(basename $(notdir $(PRESET))),$(RUN)),,$(RUN))" --cores "$(CORES)" $(if $(CHANNEL),--channel "$(CHANNEL)")
 
 score watch: $(VENV)/ready
-	@test -n "$(MODEL)" -a -n "$(if $(filter watch,$@),$(FOLDER),$(CLIPS))" || { echo 'usage: make score MODEL=outputs/<run>/<machine> CLIPS=<folder or file> [CSV=scores.csv] [ROW="OE-Flow"] [PICTURES=<folder>] [STRETCH=<seconds>]; make watch MODEL=… FOLDER=<folder>'; exit 2; }
-	$(BIN)/python -m lib.score "$(MODEL)" $(if $(filter watch,$@),"$(FOLDER)" --watch,"$(CLIPS)") --csv "$(CSV)" --row "$(ROW)" --pictures "$(PICTURES)" $(if $(STRETCH),--stretch "$(STRETCH)")
+	@test -n "$(MODEL)" -a -n "$(if $(filter watch,$@),$(FOLDER),$(CLIPS))" || { echo 'usage: make score MODEL=outputs/<run>/<machine> CLIPS=<folder or file> [CSV=scores.csv] [ROW="OE-Flow"] [PICTURES=<folder>] [STRETCH=<seconds>] [FALSE_ALARMS=0.01] [THRESHOLD=<score>]; make watch MODEL=… FOLDER=<folder>'; exit 2; }
+	$(BIN)/python -m lib.score "$(MODEL)" $(if $(filter watch,$@),"$(FOLDER)" --watch,"$(CLIPS)") --csv "$(CSV)" --row "$(ROW)" --pictures "$(PICTURES)" $(if $(STRETCH),--stretch "$(STRETCH)") $(if $(FALSE_ALARMS),--false-alarms "$(FALSE_ALARMS)") $(if $(THRESHOLD),--threshold "$(THRESHOLD)")
 
 figures: $(VENV)/ready
 	$(BIN)/python -m lib.results.figures "outputs/$(RUN)"

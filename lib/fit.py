@@ -1,7 +1,8 @@
 """Fits a machine of one's own: python -m lib.fit FOLDER --machine NAME (`make fit`), from healthy recordings alone.
 
 First Spectrum, by which the machine can be scored after seconds; then what is trained, with other machines' sound,
-stands beside it. At the end one page says what the clips that nobody has heard say of each.
+stands beside it: the systems that were asked for, then Shared, which takes longest. After each stage one page says what
+the clips that nobody has heard say of every row.
 """
 
 import argparse
@@ -18,8 +19,10 @@ from lib.recordings.clips import ClipBank
 from lib.settings import load_settings
 from lib.systems import SYSTEMS
 
-FIRST = "base: {base}\nsystems: []\nbaselines: false\nbeyond: [Spectrum]\nreport: false\n"
-SECOND = "base: {base}\nsystems: [{systems}]\nbaselines: false\nbeyond: [Spectrum, Shared]\n"
+FIRST = "systems: []\nbaselines: false\nbeyond: [Spectrum]\nreport: false\n"
+SECOND = "systems: [{systems}]\nbaselines: false\nbeyond: [Spectrum]\nreport: false\n"
+THIRD = "systems: [{systems}]\nbaselines: false\nbeyond: [Spectrum, Shared]\n"
+STAGES = {"first": FIRST, "second": SECOND, "third": THIRD}  # by the names of their presets
 SPOILT = 0.5  # share of the clips that, with one problem, spoil a training
 
 
@@ -31,6 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         run = paths.Run(paths.OUTPUTS / (given.run or given.machine))
         settings = load_settings(given.preset)
+        if given.channel is not None:
+            settings = settings.model_copy(update={"data": settings.data.model_copy(update={"channel": given.channel})})
         root = run.root / "data"
         folder, others = Path(given.folder).expanduser().resolve(), None
         if given.systems and given.others and not (others := Path(given.others).expanduser().resolve()).is_dir():
@@ -44,21 +49,22 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     model = run.machine(given.machine)
-    if status := _stage(run, given, FIRST):
-        return status
     score = f"make score MODEL={paths.shown(model)} CLIPS=<folder>"
-    print(f"after {time.monotonic() - begin:.0f} s it can be scored: {score}")
-    if given.systems:
-        try:
-            _link_others(root, given.machine, others)
-        except (ValueError, OSError) as error:
-            print(error, file=sys.stderr)
-            return 2
-        if status := _stage(run, given, SECOND):
+    for stage in STAGES if given.systems else ["first"]:
+        if stage == "second":
+            try:
+                _link_others(root, given.machine, others)
+            except (ValueError, OSError) as error:
+                print(error, file=sys.stderr)
+                return 2
+        if status := _stage(run, given, stage):
             return status
-    from lib.results import fit_page  # its figures take seconds
+        if stage == "first":
+            print(f"after {time.monotonic() - begin:.0f} s it can be scored: {score}", flush=True)
+        from lib.results import fit_page  # its figures take seconds
 
-    print(f"page       {paths.shown(fit_page.write(model))}\nscore      {score}")
+        print(f"page       {paths.shown(fit_page.write(model))}", flush=True)
+    print(f"score      {score}")
     return 0
 
 
@@ -71,6 +77,7 @@ def _arguments(arguments):
     parser.add_argument(
         "--systems", type=_systems, default="OE OE-Flow", help="trained beside Spectrum and Shared; '' trains none"
     )
+    parser.add_argument("--channel", type=int, help="of recordings with several, counted from 0")
     parser.add_argument("--run", default="", help="name under outputs; none: the machine's")
     parser.add_argument("--cores", default="", help="jobs at a time; none: all cores")
     return parser.parse_args(arguments)
@@ -113,10 +120,12 @@ def _link_others(root, machine, others):
     print(f"told from {own.names(own.link_others(root, machine, others))}")
 
 
-def _stage(run, given, text):
-    preset = run.root / ("first.yaml" if text is FIRST else "second.yaml")
+def _stage(run, given, name):
+    preset = run.root / f"{name}.yaml"
     base = given.preset if not Path(given.preset).suffix else Path(given.preset).expanduser().resolve()
-    paths.write_text(preset, text.format(base=json.dumps(str(base)), systems=", ".join(given.systems)))
+    text = f"base: {json.dumps(str(base))}\n" + STAGES[name].format(systems=", ".join(given.systems))
+    text += "" if given.channel is None else f"data: {{channel: {given.channel}}}\n"
+    paths.write_text(preset, text)
     command = ["--preset", str(preset), "--data", str(run.root / "data"), "--machines", given.machine]
     return batch.main([*command, "--run", str(run.root), *(["--cores", given.cores] if given.cores else [])])
 

@@ -154,6 +154,7 @@ class Graph:
             "audits": [a for m, a in aliases.items() if not finished or (self.run.machine(m) / "audit.csv").exists()],
             "scores": [str(self._in_aliases(path, aliases)) for path in scores],
             "data": {alias: self.bank.fingerprint_of(machine) for machine, alias in aliases.items()},
+            "own_data": {alias: self.bank.fingerprint_of(machine, alone=True) for machine, alias in aliases.items()},
             "all_data": self.bank.fingerprint,
             "problems": {alias: self._problems(machine) for machine, alias in aliases.items()},
             "made": {notebook: self._made(notebook) for notebook in STEPS},

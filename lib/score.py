@@ -18,7 +18,7 @@ from lib.progress import escape_what_has_no_encoding
 from lib.recordings.heard import recordings_at
 
 AT_ONCE, BYTES = 16, 1 << 27  # clips, and bytes of files, that are decoded together
-POLL = 1.0  # seconds between two looks at a folder
+POLL, QUIET = 1.0, 10.0  # seconds between two looks at a folder; that a file must not have changed before it is scored
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -87,7 +87,8 @@ def _score(listener, journal, states, given):
                 print(f"{state.file}: {found['problems']}", flush=True)
             else:
                 word = "ANOMALOUS" if found["decision"] else "normal"
-                print(f"{state.file}: {found['score']:.2f} {word}; {found['reason']}", flush=True)
+                said = "; ".join(filter(None, (found["reason"], found["problems"])))
+                print(f"{state.file}: {found['score']:.2f} {word}; {said}", flush=True)
             journal.add(state, found)
             if given.pictures and i in scored:
                 _picture(listener, state.file, found, Path(given.pictures))
@@ -121,13 +122,13 @@ def _picture(listener, file, found, folder):
 
 
 def _watch(listener, journal, given):
-    """Score files of a folder when they have stopped growing, until Ctrl-C."""
-    folder, seen = given.clips[0], {}
-    print(f"watching {folder}; Ctrl-C ends it", flush=True)
+    """Score files of a folder when they have not changed for `QUIET` seconds, until Ctrl-C."""
+    folder, since = given.clips[0], {}
+    print(f"watching {folder}: a file is scored {QUIET:.0f} s after it last changed; Ctrl-C ends it", flush=True)
     while True:
-        now = {state.file: state for state in map(State.of, recordings_at([folder]))}
-        still = [state for file, state in now.items() if seen.get(file) == state and not journal.knows(state)]
-        seen = now
+        now, states = time.monotonic(), [State.of(file) for file in recordings_at([folder])]
+        since = {state: since.get(state, now) for state in states}
+        still = [state for state in states if now - since[state] >= QUIET and not journal.knows(state)]
         _score(listener, journal, still, given)
         time.sleep(POLL)
 

@@ -85,6 +85,7 @@ SUBMITTED = {  # the paper's ensembles of systems, and its words for them
 }
 SPECTRUM, SHARED, ENCODER = "Spectrum", "Shared", "Encoder"  # beyond the paper; folders in a run
 BEYOND = (SPECTRUM, SHARED)
+ALONE = ("02_autoencoder_baseline", "08_spectrum_reference")  # notebooks that hear a machine's own clips and no other's
 SPECTRA = tuple(f"Spectrum ({view})" for view in ("level", "modulation", "both", "power", "flux"))
 FUSIONS = {  # beyond the paper: means of rows, never in Submitted 1–4, and what they are
     "Spectrum": (("Spectrum (power)", "Spectrum (flux)"), "power and flux of each band; no training"),

@@ -54,7 +54,7 @@ def test_a_stage_is_of_the_systems_that_were_asked_for_wherever_the_preset_lies(
     called = []
     monkeypatch.setattr(fit.batch, "main", called.append)
     given = fit._arguments([str(folder), "--machine", "mill", "--systems", asked, "--preset", str(base)])
-    fit._stage(paths.Run(folder.parent / "outputs" / "mill"), given, fit.SECOND)
+    fit._stage(paths.Run(folder.parent / "outputs" / "mill"), given, "second")
     settings = load_settings(called[0][1])
     assert list(settings.systems) == systems and settings.training.epochs == 2
 

@@ -58,6 +58,7 @@ def test_what_is_refused_before_it_starts(smoke, tmp_path, capsys):
     model = str(smoke[0] / "fan")
     for given, said in (
         ([str(tmp_path), str(tmp_path)], "nothing trained there"),
+        ([model + "s", str(tmp_path)], "beside it are fan"),
         ([model, str(tmp_path / "none")], "no such file or folder"),
         ([model, str(tmp_path)], "no .wav or .flac file"),
         ([model, str(tmp_path), "--row", "OE"], "no row 'OE'"),

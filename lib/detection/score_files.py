@@ -14,7 +14,7 @@ from lib import clock, dependencies
 from lib.paths import readable, whole_file
 from lib.recordings.clips import ClipBank
 from lib.settings import Settings
-from lib.systems import BASELINE, EXTRACTORS, SPECTRUM, Trained
+from lib.systems import ALONE, BASELINE, EXTRACTORS, SPECTRUM, Trained
 
 KEY = b"provenance"
 NAMES = ("machine", "system", "parameter", "seed")
@@ -113,7 +113,8 @@ def expected_provenance(name: str, made: Trained, settings: Settings, bank: Clip
     row = EXTRACTORS.get(made.system)
     flow = bool(row and row.latent)
     *scorer, trainer = (json.loads(_provenance(n, settings, flow)) for n in notebooks_of(name, made))
-    trainer |= {"data": bank.fingerprint if row and row.of_all else bank.fingerprint_of(made.machine)}
+    alone = trainer["notebook"] in ALONE
+    trainer |= {"data": bank.fingerprint if row and row.of_all else bank.fingerprint_of(made.machine, alone)}
     return scorer[0] | {"embeddings": trainer} if scorer else trainer
 
 

@@ -6,6 +6,7 @@ calibration clips, which the run's files hold: both go through the functions tha
 
 import copy
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -221,8 +222,13 @@ class Listener:
             DataFrame, a row a clip that can be used, in their order: `clip`, `score` (standardised), `threshold`,
             `decision` (whether it is called anomalous), `percentile` (of the calibration clips that score lower, in
             percent), `reason` (one sentence, "" without a Spectrum in the run), `problems` (what the audit says of it).
+            A warning names each clip that cannot be used, and why.
         """
-        return self.score_heard(self.hear(sources, rate))
+        heard = self.hear(sources, rate)
+        lost = heard.problems[~heard.problems["source"].isin(heard.clips["source"])]
+        for clip in lost.drop_duplicates("source", keep="last").itertuples():
+            warnings.warn(f"{clip.clip} is not scored: {clip.problem} ({clip.mend})", stacklevel=2)
+        return self.score_heard(heard)
 
     def score_heard(self, heard: Heard) -> pd.DataFrame:
         """As `score`, of clips that `hear` has decoded."""

@@ -44,9 +44,11 @@ def find(folder: Path, seed: int | None = None) -> Found:
     made = {place: which for place, which in made.items() if _whole(run, place, which)}
     files = {place / name: which for place, which in made.items() for name in score_files_of(which.system)}
     if not files:
+        there = ", ".join(machines(Run(folder.parent)) if folder.parent.is_dir() else ())
         raise ValueError(
             f"{folder}: nothing trained there, or its detectors are not fitted yet; give the folder of a machine of a "
             "run, outputs/<run>/…, or run the same command again: it goes on where it ended"
+            + (f"; beside it are {there}" if there else "")
         )
     seeds = {which.seed for which in files.values() if which.system != SPECTRUM} or {0}
     seed = min(seeds) if seed is None else seed

@@ -15,7 +15,7 @@ from lib import cards, dependencies, paths
 from lib.demo.data import make_demo_data
 from lib.recordings.clips import ClipBank
 from lib.settings import Settings, load_settings
-from lib.systems import ALL, EXTRACTORS, SYSTEMS, find_system
+from lib.systems import ALL, ALONE, EXTRACTORS, SYSTEMS, find_system
 
 if TYPE_CHECKING:
     import torch
@@ -126,7 +126,8 @@ class Experiment:
         made = dependencies.provenance(self.notebook, self.settings, flow)
         if embeddings is not None:
             return made | {"embeddings": embeddings}
-        return made | {"data": self.bank.fingerprint_of(self.machine) if self.machine else self.bank.fingerprint}
+        alone = self.notebook in ALONE
+        return made | {"data": self.bank.fingerprint_of(self.machine, alone) if self.machine else self.bank.fingerprint}
 
     def facts(self) -> dict:
         """What is written beside a model: all that it follows from, and what rebuilds it."""

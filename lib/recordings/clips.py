@@ -131,8 +131,11 @@ class ClipBank:
         return set(self.clips.loc[(self.clips["split"] == "train") & self.clips["usable"], "machine"])
 
     @cache  # noqa: B019  one bank a process
-    def fingerprint_of(self, machine: str) -> str:
-        """Digest of what a model of `machine` hears: its own clips and the training clips of all others."""
+    def fingerprint_of(self, machine: str, alone: bool = False) -> str:
+        """Digest of what a model of `machine` hears: its own clips and, but for one that hears it `alone`, the training
+        clips of all others."""
+        if alone:
+            return _digest(self.clips.iloc[self.dataset.places(machine)], self.decoder)
         return _digest(self.clips.iloc[self.dataset.places(machine, "test")], {"training": self._training_digest})
 
     @cached_property

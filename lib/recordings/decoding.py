@@ -192,7 +192,7 @@ def _check(file, data, row):
     """ValueError for a file whose channels or rate cannot be used."""
     if file.channels > 1 and (data.channel is None or data.channel >= file.channels):
         choice = f"0 to {file.channels - 1}"
-        mend = f"set data.channel to one of {choice}, or export the file as mono"
+        mend = f"set data.channel (make fit: CHANNEL=…) to one of {choice}, or export the file as mono"
         raise ValueError(f"several channels: {file.channels} channels", mend)
     if file.samplerate < LOWEST_RATE:
         raise ValueError(

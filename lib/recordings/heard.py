@@ -27,11 +27,13 @@ def recordings_at(places: Iterable[str | os.PathLike]) -> Iterator[Path]:
     """The .wav and .flac files in folders, at any depth, and the files that are named, in their order.
 
     Raises:
-        ValueError: no such file or folder.
+        ValueError: no such file or folder. OSError: a folder that may not be read.
     """
     for place in map(Path, places):
         if not place.exists():
             raise ValueError(f"{place}: no such file or folder")
+        if place.is_dir():
+            os.scandir(place).close()  # rglob goes past what it may not read
         found = sorted(place.rglob("*")) if place.is_dir() else [place]
         yield from (path for path in found if place.is_file() or _is_recording(path))
 

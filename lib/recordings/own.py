@@ -42,9 +42,13 @@ def lay_out(folder: Path, machine: str, root: Path, problems: list[tuple]) -> di
         raise ValueError(f"{folder}: no such folder; give the folder of the machine's healthy recordings")
     if root.is_relative_to(folder) or folder.is_relative_to(root):
         raise ValueError(f"{folder}: holds the run's own folder, or lies in it; give the recordings' own folder")
+    os.scandir(folder).close()  # OSError of one that may not be read
     found = [path.relative_to(folder) for path, _ in recordings(folder, machine, problems)]
     if len(found) < LEAST:
-        raise ValueError(f"{folder}: {len(found)} .wav or .flac files; at least {LEAST} healthy clips are needed")
+        raise ValueError(
+            f"{folder}: {len(found)} .wav or .flac files; at least {LEAST} healthy clips are needed; cut long "
+            "recordings into clips of 5 to 10 s, such as by ffmpeg -i long.wav -f segment -segment_time 10 clip%04d.wav"
+        )
     table = _table(folder)
     ordered = sorted(found, key=lambda path: hashlib.sha256(path.as_posix().encode(errors="replace")).hexdigest())
     held = set(ordered[: max(2, round(HELD_OUT * len(found)))])

@@ -20,6 +20,13 @@ padding:0 1rem}table{border-collapse:collapse}td,th{padding:.2rem .8rem .2rem 0;
 img{max-width:100%;background:#fff}code{background:color-mix(in srgb,currentColor 10%,transparent);padding:.1em .3em}
 div{overflow-x:auto}"""
 SAID = 20  # problems that are listed
+WORDS = """<p><b>Before you trust it:</b> these clips were recorded as the others were. Another day, place or
+microphone may shift all scores and raise the alarms many times over. Score healthy clips of another day first; where
+too many are called anomalous, fit again with clips of several days, or set
+<code>FALSE_ALARMS=0.01</code>.</p><p>Spectrum compares a clip's spectrum with those of healthy clips, nothing is
+trained; power, flux, level, modulation and both are its views. OE and OE-Flow are networks that learnt to tell this
+machine from other sound, Shared one that learnt to tell all machines apart. The reason beside a score is always
+Spectrum's.</p>"""
 
 
 def write(model: Path) -> Path:
@@ -43,6 +50,7 @@ def write(model: Path) -> Path:
         "<p>Scores are standardised: 0 is the usual healthy clip, 1 a deviation. A row whose held-out clips lie far "
         "above 0 has learnt its training clips by heart; false alarms would be many.</p>",
         _table(rows),
+        WORDS,
         "<h2>Score new recordings</h2>",
         f"<p><code>make score MODEL={html.escape(str(paths.shown(model)))} CLIPS=&lt;folder&gt;</code> (with "
         "<code>ROW=…</code> for another row), <code>make watch MODEL=… FOLDER=…</code> for files as they arrive.</p>",
@@ -75,10 +83,10 @@ def _scores(listener) -> Figure:
     tables = []
     for row in listener.rows:
         other = listener.using(row)
-        tables += [{"row": row, "score": s, "clips": "of calibration"} for s in other.normal]
+        tables += [{"row": row, "score": s, "clips": "of the threshold"} for s in other.normal]
         tables += [{"row": row, "score": s, "clips": "held out"} for s in other.held_out]
     figure, axis = plt.subplots(figsize=(PAGE, 0.35 * len(listener.rows) + 1))
-    colours = {"of calibration": "#999999", "held out": "#D55E00"}
+    colours = {"of the threshold": "#999999", "held out": "#D55E00"}
     sns.stripplot(pd.DataFrame(tables), x="score", y="row", hue="clips", palette=colours, size=3, dodge=True, ax=axis)
     for i, row in enumerate(listener.rows):
         axis.plot([listener.using(row).threshold] * 2, [i - 0.4, i + 0.4], color="#111111", lw=1.2)

@@ -74,19 +74,26 @@ def test_rebuilt_exactly_when_the_audio_changes(root, run, train, monkeypatch):
 
 
 def test_a_fingerprint_of_a_machine_follows_what_its_models_hear(root, run, train):
-    """Its own clips and all training clips; not the test clips of another machine."""
+    """Its own clips and all training clips; not the test clips of another machine. Alone: its own."""
     write_noise(root / "eval_data" / "raw" / "pump" / "test" / "a.wav", seed=5)
 
     def found():
         bank = ClipBank.open(run, root, Data())
+        alone.append([bank.fingerprint_of(name, alone=True) for name in ("fan", "pump")])
         return [bank.fingerprint_of(name) for name in ("fan", "pump")]
 
+    alone = []
     fan, pump = found()
     write_noise(root / "eval_data" / "raw" / "pump" / "test" / "a.wav", seed=6)
     assert found()[0] == fan and found()[1] != pump
     fan, pump = found()
     write_noise(train / "section_00_source_train_normal_0000_m-n_W.wav", seed=7)
     assert found()[0] != fan and found()[1] != pump
+    fans, pumps = (
+        [each[i] for each in alone] for i in (0, 1)
+    )  # before, then thrice a test clip of pump's, twice a training clip of fan's
+    assert fans == [fans[0]] * 4 + [fans[-1]] * 2 and fans[0] != fans[-1]
+    assert pumps == [pumps[0]] + [pumps[-1]] * 5 and pumps[0] != pumps[-1]
 
 
 def test_a_damaged_bank_is_built_again(root, run, monkeypatch):
