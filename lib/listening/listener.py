@@ -27,6 +27,7 @@ from lib.listening.trained import Ear
 from lib.network.spectrum import frames_of, views_of
 from lib.paths import Run
 from lib.recordings import audit
+from lib.recordings.clips import PLACE
 from lib.recordings.heard import Heard, Source
 from lib.settings import Settings
 from lib.systems import BASELINE, ENCODER, ROWS, SPECTRUM, Trained
@@ -250,7 +251,7 @@ class Listener:
         if (ear := self._spectrum) is None:
             return []
         spectrum, rate = ear.settings.spectrum, heard.sample_rate
-        rows = heard.clips.itertuples()
+        rows = heard.clips[PLACE].itertuples()
         return [reason(frames_of(heard, row, spectrum), ear.references, spectrum, rate) for row in rows]
 
     @property

@@ -11,8 +11,9 @@ from lib.network.embeddings import CLIP_FIELDS, Embeddings
 from lib.network.experiment import Experiment
 from lib.network.extractor import MachineModel
 from lib.network.frontend import Cuts, segment_starts, spectrograms
-from lib.network.power import HighPass, column_weights, power_weights
+from lib.network.power import column_weights, high_pass, power_weights
 from lib.progress import progress
+from lib.recordings.clips import PLACE
 
 BATCH, GPU_BATCH = 16, 128  # segments at once; maps of more leave a core's cache (a tenth slower at 224 × 313)
 
@@ -30,7 +31,7 @@ class Embedder:
         self.model, self.bank, self.settings = model.eval(), training.bank, training.settings
         self.samples, self.mel = training.samples, training.mel
         self.batch = BATCH if is_host(self.samples.device) else GPU_BATCH
-        self.highpass = HighPass(*self.settings.evaluation.highpass, self.settings.data.sample_rate)
+        self.highpass = high_pass(*self.settings.evaluation.highpass, self.settings.data.sample_rate)
 
     @clock.counts("embedding")
     def clips(self, rows: pd.DataFrame, parts: ArrayLike) -> Embeddings:
@@ -44,7 +45,7 @@ class Embedder:
         segment = self.settings.segment_samples
         vectors, maps = self._embed(Cuts.of(rows.iloc[clip], offset, self.samples.device))
         weights, columns = [], []  # found while a GPU embeds
-        for row, first in zip(rows.itertuples(), starts, strict=True):
+        for row, first in zip(rows[PLACE].itertuples(), starts, strict=True):
             power = self.highpass.power(self.bank.sound(row))
             weights.append(power_weights(power, first, segment))
             if maps is not None:

@@ -1,6 +1,6 @@
 """Power weights (Sec. 3.2): how loud each segment of a clip, and each column of its score map, is above 3.5 kHz."""
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import scipy.fft
@@ -10,6 +10,12 @@ from lib.recordings.machine import SILENCE
 from lib.recordings.reading import FULL_SCALE
 
 FORGOTTEN = 1e-18  # share of a sample that the filter still answers with when it counts for nothing
+
+
+@lru_cache(maxsize=8)
+def high_pass(passband: float, stopband: float, sample_rate: int) -> "HighPass":
+    """A `HighPass`, designed once: that takes as long as it takes to filter a clip."""
+    return HighPass(passband, stopband, sample_rate)
 
 
 class HighPass:

@@ -19,7 +19,7 @@ from scipy.signal import correlate
 from lib import clock
 from lib.network.mel import QUIETEST, mel_bands
 from lib.progress import progress
-from lib.recordings.clips import ClipBank
+from lib.recordings.clips import PLACE, ClipBank
 from lib.recordings.reading import FULL_SCALE
 from lib.settings import Spectrum
 from lib.systems import SPECTRA
@@ -173,7 +173,7 @@ def views(
     Args:
         bank: `clips.ClipBank`, or `heard.Heard`. rows: of its index. spectrum: `settings.Spectrum`. names: of `VIEWS`.
     """
-    found = [describe(frames_of(bank, row, spectrum), spectrum.block, names) for row in rows.itertuples()]
+    found = [describe(frames_of(bank, row, spectrum), spectrum.block, names) for row in rows[PLACE].itertuples()]
     return {name: np.stack([clip[name] for clip in found]) for name in names}
 
 

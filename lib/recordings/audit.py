@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lib.recordings.attributes import parameters
-from lib.recordings.clips import ClipBank
+from lib.recordings.clips import PLACE, ClipBank
 from lib.recordings.dcase import PROBLEM_COLUMNS, attribute_table
 from lib.recordings.reading import FULL_SCALE
 
@@ -51,7 +51,7 @@ def measure_clips(bank: ClipBank, rows: pd.DataFrame) -> pd.DataFrame:
         DataFrame on the index of `rows`: `rms_dbfs`, `peak_dbfs`, `clipped` (share of samples at full scale),
         `silent` (share of 25 ms frames below −80 dBFS), `dc` (mean, full scale = 1).
     """
-    found = [_measure(bank.sound(row)) for row in rows.itertuples()]
+    found = [_measure(bank.sound(row)) for row in rows[PLACE].itertuples()]
     return pd.DataFrame(found, index=rows.index, columns=["rms_dbfs", "peak_dbfs", "clipped", "silent", "dc"])
 
 

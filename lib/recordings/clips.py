@@ -31,6 +31,8 @@ from lib.settings import Data, load_settings
 if TYPE_CHECKING:
     import torch
 
+PLACE = ["start", "length"]  # of a clip's samples: columns of `clips`, all that `sound` looks at
+
 
 class ClipBank:
     """Decoded clips of a data root.
