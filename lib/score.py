@@ -18,6 +18,7 @@ from lib.progress import escape_what_has_no_encoding
 from lib.recordings.heard import recordings_at
 
 AT_ONCE, BYTES = 16, 1 << 27  # clips, and bytes of files, that are decoded together
+LONG = 3  # times the usual length
 POLL, QUIET = 1.0, 10.0  # seconds between two looks at a folder; that a file must not have changed before it is scored
 
 
@@ -79,6 +80,8 @@ def _score(listener, journal, states, given):
         scored = dict(zip(heard.clips["source"], listener.score_heard(heard).to_dict("records"), strict=True))
         for place, i in enumerate(scored if given.stretch else ()):
             scored[i] |= strangest(listener, heard, place, given.stretch) or {}
+        if not given.stretch:
+            _say_long(listener, heard.clips)
         for i, state in enumerate(batch):
             found = scored.get(i)
             if found is None:
@@ -92,6 +95,14 @@ def _score(listener, journal, states, given):
             journal.add(state, found)
             if given.pictures and i in scored:
                 _picture(listener, state.file, found, Path(given.pictures))
+
+
+def _say_long(listener, clips):
+    """That in a recording much longer than the machine's usual ones a short fault drowns, and the mend."""
+    usual = listener.usual_seconds
+    if usual and (long := int((clips["seconds"] > LONG * usual).sum())):
+        print(f"  {long} much longer than the usual {usual:.3g} s, in which a short fault drowns: "
+              f"make score … STRETCH={usual:.3g}, or --stretch {usual:.3g}", flush=True)  # fmt: skip
 
 
 def _batches(states):

@@ -79,13 +79,19 @@ def test_a_short_fault_in_a_long_recording_is_found_and_its_place_is_said(smoke,
     soundfile.write(tmp_path / "long.wav", long, rate)
     soundfile.write(tmp_path / "short.wav", fault, rate)
     given = [str(smoke[0] / "fan"), str(tmp_path), "--csv", str(tmp_path / "s.csv"), "--threshold", "100"]
-    assert score.main(given) == 0 and score.main([*given, "--stretch", "2"]) == 0
+    assert score.main(given) == 0 and "drowns: make score … STRETCH=" not in capsys.readouterr().out
+    assert score.main([*given, "--stretch", "2"]) == 0
     whole, short, stretched, again = rows(tmp_path / "s.csv")
     seconds = len(long) / rate
     assert stretched["row"] == "Spectrum, strangest 2 s" and float(stretched["score"]) > 1.5 * float(whole["score"])
     assert f"from 0:{seconds - 2:04.1f} to 0:{seconds:04.1f}" in stretched["reason"]
     assert f"of {math.ceil(seconds / 2)} stretches above" in stretched["reason"]
     assert stretched["score"] == short["score"] == again["score"] and again["reason"] == short["reason"]
+    soundfile.write(tmp_path / "hour.wav", np.tile(sound, 4), rate)
+    assert score.main(given) == 0
+    said = capsys.readouterr().out
+    assert f"  1 much longer than the usual {len(sound) / rate:.3g} s, in which a short fault drowns" in said
+    assert f"far from the usual {len(sound) / rate:.1f} s ({4 * len(sound) / rate:.1f} s)" in said
     assert score.main([*given, "--stretch", "0"]) == 2 and "0.1 or more" in capsys.readouterr().err
 
 

@@ -139,7 +139,7 @@ class Listener:
             seconds: of a stretch that is scored as a clip; None: of the machine's usual clip, to which the threshold
                 belongs. step: between two; None: half of it.
         """
-        seconds = seconds or self._usual.get("seconds") or 10.0
+        seconds = seconds or self.usual_seconds or 10.0
         return Stream(self, rate, seconds, step or seconds / 2)
 
     def map(self, clip: Source, rate: int | None = None, system: str | None = None) -> ClipMap:
@@ -208,7 +208,7 @@ class Listener:
         heard = Heard(sources, self.settings.data, rate, self._usual.get("divisor", 1.0), names)
         measured = heard.clips.join(audit.measure_clips(heard, heard.clips))
         by_place = measured.assign(path=measured["source"])
-        found = audit.measured_problems(self.machine, by_place, self._usual.get("seconds") or None)
+        found = audit.measured_problems(self.machine, by_place, self.usual_seconds)
         names = dict(zip(heard.clips["source"], heard.clips["stem"], strict=True))
         heard.add_problems([(place, names[place], problem, mend) for _, place, problem, mend in found])
         return heard
@@ -253,6 +253,11 @@ class Listener:
         spectrum, rate = ear.settings.spectrum, heard.sample_rate
         rows = heard.clips[PLACE].itertuples()
         return [reason(frames_of(heard, row, spectrum), ear.references, spectrum, rate) for row in rows]
+
+    @property
+    def usual_seconds(self) -> float | None:
+        """Length of the machine's usual clip, where the run says it."""
+        return self._usual.get("seconds") or None
 
     @property
     def normal(self) -> np.ndarray:

@@ -80,6 +80,9 @@ def _decibel(amplitude):
     return 20 * np.log10(np.maximum(amplitude, 1e-10))
 
 
+UNITS, FORMATS = {"rms_dbfs": " dBFS", "seconds": " s"}, {"rms_dbfs": ".0f", "seconds": ".1f"}
+
+
 def measured_problems(machine: str, clips: pd.DataFrame, usual: float | None = None) -> list[tuple]:
     """Entries (machine, file, problem, mend) of what was measured.
 
@@ -101,7 +104,7 @@ def measured_problems(machine: str, clips: pd.DataFrame, usual: float | None = N
         ),
     )
     return [
-        (machine, row["path"], f"{problem} ({row[field]:.3g})", mend)
+        (machine, row["path"], f"{problem} ({row[field]:{FORMATS.get(field, '.3g')}}{UNITS.get(field, '')})", mend)
         for field, wrong, problem, mend in rules
         if wrong.any()
         for _, row in clips[wrong].iterrows()

@@ -62,7 +62,9 @@ def test_measured_problems_name_file_value_and_mend():
     edge = good | {"path": "edge", "seconds": 14.9, "clipped": 0.001, "rms_dbfs": -79.9, "dc": 0.01, "silent": 0.49}
     found = audit.measured_problems("fan", pd.DataFrame([*rows, edge]))
     assert {path for _, path, _, _ in found} == set(wrong) and len(found) == 5
-    assert all(f"({wrong[path]:.3g})" in problem and mend for _, path, problem, mend in found)
+    said = {path: f"({value:.3g})" for path, value in wrong.items()}
+    said |= {"rms_dbfs": f"({wrong['rms_dbfs']:.0f} dBFS)", "seconds": f"({wrong['seconds']:.1f} s)"}
+    assert all(said[path] in problem and mend for _, path, problem, mend in found)
 
 
 def test_values_never_heard_in_training(root, run, fan):
