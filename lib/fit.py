@@ -13,11 +13,12 @@ from pathlib import Path
 
 from lib import batch, homes, paths
 from lib.demo.data import make_demo_data
+from lib.listening import trainings
 from lib.recordings import own
 from lib.recordings.audit import measure_clips, measured_problems
 from lib.recordings.clips import ClipBank
-from lib.settings import load_settings
-from lib.systems import SYSTEMS
+from lib.settings import Settings, load_settings
+from lib.systems import SHARED, SYSTEMS
 
 FIRST = "systems: []\nbaselines: false\nbeyond: [Spectrum]\nreport: false\n"
 SECOND = "systems: [{systems}]\nbaselines: false\nbeyond: [Spectrum]\nreport: false\n"
@@ -35,7 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
         run = paths.Run(paths.OUTPUTS / (given.run or given.machine))
         settings = load_settings(given.preset)
         if given.channel is not None:
-            settings = settings.model_copy(update={"data": settings.data.model_copy(update={"channel": given.channel})})
+            settings = Settings.model_validate(
+                settings.model_dump() | {"data": {**settings.data.model_dump(), "channel": given.channel}}
+            )
         root = run.root / "data"
         folder, others = Path(given.folder).expanduser().resolve(), None
         if given.systems and given.others and not (others := Path(given.others).expanduser().resolve()).is_dir():
@@ -50,8 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     model = run.machine(given.machine)
     score = f"make score MODEL={paths.shown(model)} CLIPS=<folder>"
-    for stage in STAGES if given.systems else ["first"]:
-        if stage == "second":
+    stages = _stages(run, given)
+    for i, stage in enumerate(stages):
+        if i == min(1, len(stages) - 1) and stage != "first":
             try:
                 _link_others(root, given.machine, others)
             except (ValueError, OSError) as error:
@@ -118,6 +122,15 @@ def _link_others(root, machine, others):
         make_demo_data(others, load_settings("demo").demo)
         print("no other machines' sound was named (OTHERS): the demo's synthetic machines stand in")
     print(f"told from {own.names(own.link_others(root, machine, others))}")
+
+
+def _stages(run, given):
+    """Those that are to be run. Of a machine whose last one was finished earlier that one alone: the tables of another
+    would leave out what is trained."""
+    if not given.systems:
+        return ["first"]
+    counted = trainings.counted(run, given.machine)
+    return ["third"] if {SHARED, *given.systems} <= counted else list(STAGES)
 
 
 def _stage(run, given, name):

@@ -9,8 +9,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lib import clock
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PROJECT = Path(__file__).resolve().parents[1]
 PRESETS = PROJECT / "workflow" / "presets"
@@ -247,6 +251,13 @@ def write_failure(path: Path, error: Exception) -> OSError | None:
     failure = OSError(f"cannot write {path}: {cause}; {mend}")
     failure.errno = number
     return failure
+
+
+@clock.counts("writing")
+def write_csv(path: str | os.PathLike, table: "pd.DataFrame") -> None:
+    """Write a table without its index, whole or not at all, and never all of its text in memory."""
+    with whole_file(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
 
 
 @clock.counts("writing")

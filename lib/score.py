@@ -10,10 +10,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+
 from lib import homes
 from lib.listener import Listener
+from lib.listening import stretches
 from lib.listening.journal import Journal, State
-from lib.listening.stretches import strangest
 from lib.progress import escape_what_has_no_encoding
 from lib.recordings.heard import recordings_at
 
@@ -75,13 +77,11 @@ def _arguments(arguments):
 
 def _score(listener, journal, states, given):
     """Score files, print and keep a line each."""
+    long = 0
     for batch in _batches(states):
         heard = listener.hear([state.file for state in batch])
-        scored = dict(zip(heard.clips["source"], listener.score_heard(heard).to_dict("records"), strict=True))
-        for place, i in enumerate(scored if given.stretch else ()):
-            scored[i] |= strangest(listener, heard, place, given.stretch) or {}
-        if not given.stretch:
-            _say_long(listener, heard.clips)
+        scored = stretches.scored(listener, heard, given.stretch)
+        long += int((heard.clips["seconds"] > LONG * (listener.usual_seconds or np.inf)).sum())
         for i, state in enumerate(batch):
             found = scored.get(i)
             if found is None:
@@ -95,13 +95,9 @@ def _score(listener, journal, states, given):
             journal.add(state, found)
             if given.pictures and i in scored:
                 _picture(listener, state.file, found, Path(given.pictures))
-
-
-def _say_long(listener, clips):
-    """That in a recording much longer than the machine's usual ones a short fault drowns, and the mend."""
-    usual = listener.usual_seconds
-    if usual and (long := int((clips["seconds"] > LONG * usual).sum())):
-        print(f"  {long} much longer than the usual {usual:.3g} s, in which a short fault drowns: "
+    if long and not given.stretch:
+        usual, some = listener.usual_seconds, "1 recording is" if long == 1 else f"{long} recordings are"
+        print(f"{some} much longer than the usual {usual:.3g} s; a short fault drowns there: "
               f"make score … STRETCH={usual:.3g}, or --stretch {usual:.3g}", flush=True)  # fmt: skip
 
 

@@ -59,6 +59,25 @@ def test_a_stage_is_of_the_systems_that_were_asked_for_wherever_the_preset_lies(
     assert list(settings.systems) == systems and settings.training.epochs == 2
 
 
+def test_a_machine_that_is_finished_keeps_its_tables_and_the_channel_reaches_every_stage(folder, monkeypatch, capsys):
+    run = paths.Run(folder.parent / "outputs" / "mill")
+    called = []
+    monkeypatch.setattr(fit.batch, "main", lambda given: called.append(load_settings(given[1])) or 3)
+    given = [str(folder), "--machine", "mill", "--preset", "smoke", "--systems", "OE", "--others", str(folder)]
+    assert fit.main([*given, "--channel", "0"]) == 3 and (called[0].beyond, called[0].data.channel) == (
+        ("Spectrum",),
+        0,
+    )
+    assert fit._stages(run, fit._arguments(given)) == ["first", "second", "third"]
+    paths.write_text(
+        run.tables / "run.json", '{"counted": {"mill": [["Spectrum", "all"], ["OE", "all"], ["Shared", "all"]]}}'
+    )
+    assert fit._stages(run, fit._arguments(given)) == ["third"]
+    assert fit._stages(run, fit._arguments([*given, "--systems", "OE OE-Flow"])) == ["first", "second", "third"]
+    assert fit._stages(run, fit._arguments([*given, "--systems", ""])) == ["first"]
+    assert fit.main([*given, "--channel", "-1"]) == 2 and "channel" in capsys.readouterr().err
+
+
 def test_an_unknown_system_is_said_before_anything_runs(folder, capsys):
     with pytest.raises(SystemExit) as stopped:
         fit.main([str(folder), "--machine", "mill", "--systems", "OE Flow"])

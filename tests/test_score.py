@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 
 from lib import score
+from lib.listener import Listener
 from lib.paths import PROJECT, data_folder
 
 CLIPS = data_folder("", "few") / "dev_data" / "raw" / "fan" / "test"
@@ -79,7 +81,7 @@ def test_a_short_fault_in_a_long_recording_is_found_and_its_place_is_said(smoke,
     soundfile.write(tmp_path / "long.wav", long, rate)
     soundfile.write(tmp_path / "short.wav", fault, rate)
     given = [str(smoke[0] / "fan"), str(tmp_path), "--csv", str(tmp_path / "s.csv"), "--threshold", "100"]
-    assert score.main(given) == 0 and "drowns: make score … STRETCH=" not in capsys.readouterr().out
+    assert score.main(given) == 0 and "a short fault drowns" not in capsys.readouterr().out
     assert score.main([*given, "--stretch", "2"]) == 0
     whole, short, stretched, again = rows(tmp_path / "s.csv")
     seconds = len(long) / rate
@@ -90,9 +92,31 @@ def test_a_short_fault_in_a_long_recording_is_found_and_its_place_is_said(smoke,
     soundfile.write(tmp_path / "hour.wav", np.tile(sound, 4), rate)
     assert score.main(given) == 0
     said = capsys.readouterr().out
-    assert f"  1 much longer than the usual {len(sound) / rate:.3g} s, in which a short fault drowns" in said
+    assert f"1 recording is much longer than the usual {len(sound) / rate:.3g} s; a short fault drowns there" in said
     assert f"far from the usual {len(sound) / rate:.1f} s ({4 * len(sound) / rate:.1f} s)" in said
     assert score.main([*given, "--stretch", "0"]) == 2 and "0.1 or more" in capsys.readouterr().err
+
+
+def test_a_file_is_scored_when_nothing_was_written_for_ten_seconds(smoke, tmp_path, monkeypatch):
+    """Every two seconds an eighth of it comes."""
+    content, place, now = sorted(CLIPS.glob("*.wav"))[0].read_bytes(), tmp_path / "new" / "a.wav", [0.0]
+    place.parent.mkdir()
+    place.write_bytes(content[: len(content) // 8])
+
+    def sleep(seconds):
+        now[0] += seconds
+        if now[0] % 2 == 0 and now[0] <= 16:
+            place.write_bytes(content[: round(len(content) * now[0] / 16)])
+        if now[0] > 27:
+            raise KeyboardInterrupt
+        assert now[0] > 25 or not rows(tmp_path / "s.csv")
+
+    monkeypatch.setattr(score, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    given = [str(smoke[0] / "fan"), str(place.parent), "--csv", str(tmp_path / "s.csv"), "--watch"]
+    assert score.main(given) == 130
+    (found,) = rows(tmp_path / "s.csv")
+    whole = Listener.load(smoke[0] / "fan").score(place)["score"][0]
+    assert float(found["score"]) == pytest.approx(whole, rel=1e-4)
 
 
 @pytest.mark.long

@@ -176,7 +176,7 @@ def _restandardize(rows, reference):
 
 
 def _evaluated(group, max_fpr, resamples, seed):
-    """[(rule, machine, score, (value, low, high))] of one row, protocol and seed."""
+    """DataFrame with `rule`, `machine`, `score`, `value`, `low`, `high` of one row, protocol and seed."""
     columns = {name: group[name].to_numpy() for name in ("score", "domain", "label")}
     places, scored = group.groupby("machine").indices, {}
     for i, machine in enumerate(paper_order(places)):
@@ -189,9 +189,10 @@ def _evaluated(group, max_fpr, resamples, seed):
         for name in (*SCORES, "hmean"):
             values = [scores[name] for scores in here.values() if name in scores]
             wide = np.array([np.broadcast_to(each, 1 + resamples) for each in values])
-            for machine, each, edges in zip(here, wide, intervals(wide), strict=True):
-                found.append((rule, machine, name, (each[0], *edges)))
-    return found
+            low, high = intervals(wide).T
+            found.append(pd.DataFrame({"rule": rule, "machine": list(here), "score": name, "value": wide[:, 0],
+                                       "low": low, "high": high}))  # fmt: skip
+    return pd.concat(found)
 
 
 @clock.counts("scoring")
@@ -211,12 +212,10 @@ def evaluate(rows: pd.DataFrame, max_fpr: float = 0.1, resamples: int = 0, seed:
         scores, known = group["score"].to_numpy(), earlier.get((system, run_seed))
         if known is None or not np.array_equal(known[0], scores):  # with few detectors `top20` is `all`
             known = earlier[system, run_seed] = scores, _evaluated(group, max_fpr, resamples, seed)
-        found += [(system, protocol, *place, run_seed, *values) for *place, values in known[1]]
-    table = pd.DataFrame(
-        found, columns=["system", "protocol", "rule", "machine", "score", "seed", "value", "low", "high"]
-    )
-    table[["value", "low", "high"]] *= 100
-    keys = ["system", "protocol", "rule", "machine", "score"]
+        found.append(known[1].assign(system=system, protocol=protocol, seed=run_seed))
+    keys, values = ["system", "protocol", "rule", "machine", "score"], ["value", "low", "high"]
+    table = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=[*keys, "seed", *values])
+    table[values] *= 100
     grouped = table.groupby(keys, sort=False)
-    means = grouped[["value", "low", "high"]].mean()
+    means = grouped[values].mean()
     return means.assign(sd=grouped["value"].std(), seeds=grouped["seed"].nunique()).reset_index()

@@ -7,6 +7,7 @@ A machine with one domain has one AUC, and its harmonic mean is of what it has. 
 all are one, "source", as training clips without one are.
 """
 
+from collections import Counter
 from functools import lru_cache
 
 import numpy as np
@@ -172,13 +173,35 @@ def overall(machines: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     Returns:
         {score: (1 + resamples,) values}, NaN for a score that no machine has.
     """
-    machines = [scores for scores in machines if not np.isnan(scores["hmean"][0])]
-    there = {name: [m[name] for m in machines if not np.isnan(m[name][0])] for name in SCORES}
-    everything = [m[name] for m in machines for name in SCORES if not np.isnan(m[name][0])]
-    return {
-        name: harmonic_mean(values) if values else np.array([np.nan])
-        for name, values in (there | {"hmean": everything}).items()
-    }
+    means = OverallMeans()
+    for scores in machines:
+        means.add(scores)
+    return means.found()
+
+
+class OverallMeans:
+    """`overall` of machines that come one after another, none of which is kept."""
+
+    def __init__(self):
+        self._inverse, self._count = {name: 0.0 for name in (*SCORES, "hmean")}, Counter()
+
+    def add(self, scores: dict[str, np.ndarray]) -> None:
+        """One of `overall`'s machines."""
+        if np.isnan(scores["hmean"][0]):
+            return
+        for name in SCORES:
+            if not np.isnan(scores[name][0]):
+                inverse = 1 / np.maximum(scores[name], np.finfo(float).eps)
+                for mean in (name, "hmean"):
+                    self._inverse[mean] = self._inverse[mean] + inverse
+                    self._count[mean] += 1
+
+    def found(self) -> dict[str, np.ndarray]:
+        """As `overall` returns."""
+        return {
+            name: self._count[name] / inverse if self._count[name] else np.array([np.nan])
+            for name, inverse in self._inverse.items()
+        }
 
 
 def interval(resampled: np.ndarray) -> tuple[float, float]:

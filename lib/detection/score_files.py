@@ -83,7 +83,7 @@ def load_scores(path: Path) -> pd.DataFrame:
 
 
 def trained_with(path: Path) -> dict:
-    """What the training was made with whose clip scores a file holds, as its `model.json` says it.
+    """The provenance of the training behind a file's clip scores, as its `model.json` says it.
 
     Raises:
         ValueError: the file cannot be read; names the mend.

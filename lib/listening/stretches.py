@@ -1,5 +1,8 @@
 """A long recording, in which a short fault would drown: stretch by stretch, and where it is strangest."""
 
+import copy
+
+import numpy as np
 import pandas as pd
 
 from lib.recordings.heard import Heard
@@ -7,35 +10,36 @@ from lib.recordings.heard import Heard
 AT_ONCE = 16  # stretches that are scored together
 
 
-def strangest(listener, heard: Heard, place: int, seconds: float) -> dict | None:
-    """What the strangest of a clip's stretches says, in the words of `Listener.score`.
+def scored(listener, heard: Heard, seconds: float | None) -> dict[int, dict]:
+    """What a listener says of clips, of long ones what it says of their strangest stretches.
 
     Args:
-        listener: `Listener`. heard: by it. place: of the clip, among the clips heard. seconds: of a stretch; the last
-            one ends with the clip, so that all of it is heard.
+        listener: `Listener`. heard: by it. seconds: of a stretch; None scores every clip as a whole.
 
     Returns:
-        `score`, `decision`, `percentile` of the stretch, and as `reason` where it is, how many are above the threshold
-        and its own reason; None of a clip that is no longer than a stretch, or of which none can be used.
+        {place among the sources: a row of `Listener.score`}, without those that cannot be used.
     """
-    clip, rate = heard.clips.iloc[place], heard.sample_rate
-    length = max(round(seconds * rate), 1)
-    if clip["length"] <= length:
-        return None
-    samples = heard.samples[clip["start"] : clip["start"] + clip["length"]]
-    begins = [*range(0, len(samples) - length, length), len(samples) - length]
-    found = []
+    length = round(seconds * heard.sample_rate) if seconds else np.inf
+    long, whole = heard.clips["length"] > length, copy.copy(heard)
+    whole.clips = heard.clips[~long].reset_index(drop=True)
+    found = dict(zip(whole.clips["source"], listener.score_heard(whole).to_dict("records"), strict=True))
+    for clip in heard.clips[long].itertuples():
+        said = "; ".join(heard.problems.loc[heard.problems["source"] == clip.source, "problem"])
+        found[clip.source] = _strangest(listener, heard.sound(clip), heard.sample_rate, length) | {"problems": said}
+    return found
+
+
+def _strangest(listener, samples, rate, length):
+    """The strangest stretch of `length` samples; the last one ends with the clip, so that all of it is heard."""
+    begins, found = [*range(0, len(samples) - length, length), len(samples) - length], []
     for i in range(0, len(begins), AT_ONCE):
         part = begins[i : i + AT_ONCE]
-        scored = listener.score([samples[begin : begin + length] for begin in part], rate=rate)
-        places = scored["clip"].str.removeprefix("clip ").astype(int) - 1  # one that cannot be used has no row
-        found.append(scored.assign(begin=[part[k] / rate for k in places]))
-    scored = pd.concat(found, ignore_index=True)
-    if scored.empty:
-        return None
-    worst = scored.loc[scored["score"].idxmax()]
-    above = f"{scored['decision'].sum()} of {len(begins)} stretches above the threshold"
-    where = f"strangest from {moment(worst['begin'])} to {moment(worst['begin'] + seconds)} ({above})"
+        rows = listener.score([samples[begin : begin + length] for begin in part], rate=rate)
+        found.append(rows.assign(begin=np.array(part) / rate))
+    rows = pd.concat(found, ignore_index=True)
+    worst = rows.loc[rows["score"].idxmax()]
+    above = f"{rows['decision'].sum()} of {len(begins)} stretches above the threshold"
+    where = f"strangest from {moment(worst['begin'])} to {moment(worst['begin'] + length / rate)} ({above})"
     reason = ": ".join(filter(None, (where, worst["reason"])))
     return {**worst[["score", "decision", "percentile"]].to_dict(), "reason": reason}
 

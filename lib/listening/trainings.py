@@ -65,8 +65,13 @@ def find(folder: Path, seed: int | None = None) -> Found:
 def machines(run: Run) -> list[str]:
     """The machines of a run that something is trained for, whole."""
     made = {place: _trained(place) for place in run.root.glob("*/*/*/seed*") if _is_trained(place)}
-    counted = {place: which for place, which in made.items() if _counted(run, which)}
-    return sorted({which.machine for place, which in counted.items() if _whole(run, place, which)})
+    made = {place: which for place, which in made.items() if _counted(run, which)}
+    return sorted({which.machine for place, which in made.items() if _whole(run, place, which)})
+
+
+def counted(run: Run, machine: str) -> set[str]:
+    """The systems that the run's tables counted for a machine; none before them."""
+    return {system for system, _ in _facts_of_tables(run).get("counted", {}).get(machine, [])}
 
 
 def _is_trained(folder):
@@ -76,11 +81,11 @@ def _is_trained(folder):
 def _whole(run, folder, made):
     """Whether all that scores is there, of one training; one whose detectors are not fitted yet, or are still those of
     an earlier training, is not."""
+    ear = Ear(made, folder, run.common(made.system, made.seed))
     files = [folder / name for name in score_files_of(made.system)]
-    if not all(path.exists() for path in files):
+    if not all(path.exists() for path in (*files, (ear.common or folder) / "model.json")):
         return False
-    trained = Ear(made, folder, run.common(made.system, made.seed)).facts.get("made")
-    return all(score_files.trained_with(path) == trained for path in files)
+    return all(score_files.trained_with(path) == ear.facts.get("made") for path in files)
 
 
 def _facts_of_tables(run):

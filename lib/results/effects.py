@@ -13,7 +13,7 @@ import pandas as pd
 
 from lib import clock
 from lib.detection.ensembles import detector_scores, of_the_paper, parameter_means
-from lib.detection.metrics import intervals, machine_scores, overall
+from lib.detection.metrics import OverallMeans, intervals, machine_scores
 from lib.detection.scoring import AGGREGATORS
 from lib.recordings.dcase import paper_order
 from lib.settings import Evaluation
@@ -80,20 +80,18 @@ def evaluate(scores: pd.DataFrame, evaluation: Evaluation, seed: int = 0) -> pd.
         percent points.
     """
     found = []
-    for run_seed in sorted(scores["seed"].unique().tolist()):  # the resamples of one at a time are in memory
-        scored = _score_sides(scores[scores["seed"] == run_seed], evaluation, seed)
-        for effect in EFFECTS:
-            with_it, without = scored.get(effect.with_it, {}), scored.get(effect.without, {})
-            machines = paper_order(with_it.keys() & without.keys())
-            if not machines:
-                continue
-            one, other = ([side[machine] for machine in machines] for side in (with_it, without))
-            pairs = list(zip([*one, overall(one)], [*other, overall(other)], strict=True))
-            width = one[0]["hmean"].shape  # a score that no machine has is one NaN in `overall`
-            apart = np.array([np.broadcast_to(a[name] - b[name], width) for a, b in pairs for name in SCORES])
-            places = [(machine, name) for machine in (*machines, "overall") for name in SCORES]
-            for place, values, edges in zip(places, apart, intervals(apart), strict=True):
-                found.append((effect.name, effect.system, *place, run_seed, values[0], *edges))
+    for run_seed in sorted(scores["seed"].unique().tolist()):
+        means = {effect: (OverallMeans(), OverallMeans()) for effect in EFFECTS}
+        for machine, sides in _score_sides(scores[scores["seed"] == run_seed], evaluation, seed):
+            for effect in EFFECTS:
+                if effect.with_it in sides and effect.without in sides:
+                    pair = sides[effect.with_it], sides[effect.without]
+                    found += [(effect.name, effect.system, machine, name, run_seed, *d) for name, *d in _apart(*pair)]
+                    for mean, side in zip(means[effect], pair, strict=True):
+                        mean.add(side)
+        for effect, pair in means.items():
+            apart = _apart(*(mean.found() for mean in pair))
+            found += [(effect.name, effect.system, "overall", name, run_seed, *d) for name, *d in apart]
     places = {(effect.name, effect.system): i for i, effect in enumerate(EFFECTS)}
     found.sort(key=lambda row: places[row[:2]])
     keys = ["effect", "system", "machine", "score"]
@@ -104,20 +102,28 @@ def evaluate(scores: pd.DataFrame, evaluation: Evaluation, seed: int = 0) -> pd.
     return means.assign(sd=grouped["difference"].std(), seeds=grouped["seed"].nunique()).reset_index()
 
 
+def _apart(one, other):
+    """[(score, difference, low, high)] of two sides."""
+    apart = np.array(np.broadcast_arrays(*(one[name] - other[name] for name in SCORES)))
+    return [(name, each[0], *edges) for name, each, edges in zip(SCORES, apart, intervals(apart), strict=True)]
+
+
 def _score_sides(scores, evaluation, seed):
-    """{side: {machine: paper-rule `machine_scores`}} of one seed, on the labelled clips that all sides there have."""
+    """Each machine with {side: its paper-rule `machine_scores`} of one seed, on the labelled clips that all sides there
+    have; the resamples of one machine at a time are in memory."""
     labelled = of_the_paper(scores[(scores["part"] == "test") & (scores["label"] != "")])
-    order, found = paper_order(labelled["machine"].unique()), {}
+    order = paper_order(labelled["machine"].unique())
     for i in range(0, len(order), MACHINES):
         table = _sides(labelled[labelled["machine"].isin(order[i : i + MACHINES])], evaluation.weighted_machines)
-        for machine, here in table.groupby("machine", sort=False):
+        places = table.groupby("machine", sort=False).indices
+        for machine in filter(places.__contains__, order[i : i + MACHINES]):
+            here, sides = table.iloc[places[machine]], {}
             wide = here.pivot(index=["clip", "domain", "label"], columns="side", values="score").dropna()
             domain, label = (wide.index.get_level_values(name).to_numpy() for name in ("domain", "label"))
             for side, values in wide.items():
                 drawn = evaluation.max_fpr, evaluation.bootstrap, seed + order.index(machine)
-                scored = machine_scores(values, domain, label, *drawn)["paper"]
-                found.setdefault(SIDES[side], {})[machine] = scored
-    return found
+                sides[SIDES[side]] = machine_scores(values, domain, label, *drawn)["paper"]
+            yield machine, sides
 
 
 def _sides(labelled, weighted_machines):

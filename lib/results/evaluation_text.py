@@ -73,7 +73,7 @@ def _notes(evaluation):
         yield f"note: {evaluation.folder / name}: not the name of a score file; not read"
     for section in evaluation.scores if evaluation.decisions else ():
         if section not in evaluation.decisions:
-            yield f"note: {evaluation.folder}: no file {section.file(DECISION)}; its decisions count nowhere"
+            yield f"note: {evaluation.folder}: no file {section.file(DECISION)}; its decisions are not counted"
     for section, rules in evaluation.scores.items():
         for name in SCORES:
             if rules["official"][name][0] == 0:

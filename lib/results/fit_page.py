@@ -83,10 +83,10 @@ def _scores(listener) -> Figure:
     tables = []
     for row in listener.rows:
         other = listener.using(row)
-        tables += [{"row": row, "score": s, "clips": "of the threshold"} for s in other.normal]
+        tables += [{"row": row, "score": s, "clips": "set the threshold"} for s in other.normal]
         tables += [{"row": row, "score": s, "clips": "held out"} for s in other.held_out]
     figure, axis = plt.subplots(figsize=(PAGE, 0.35 * len(listener.rows) + 1))
-    colours = {"of the threshold": "#999999", "held out": "#D55E00"}
+    colours = {"set the threshold": "#999999", "held out": "#D55E00"}
     sns.stripplot(pd.DataFrame(tables), x="score", y="row", hue="clips", palette=colours, size=3, dodge=True, ax=axis)
     for i, row in enumerate(listener.rows):
         axis.plot([listener.using(row).threshold] * 2, [i - 0.4, i + 0.4], color="#111111", lw=1.2)

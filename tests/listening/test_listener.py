@@ -13,7 +13,7 @@ import soundfile
 
 from lib.listener import Listener
 from lib.listening import trainings
-from lib.paths import data_folder
+from lib.paths import Run, data_folder
 from lib.systems import SPECTRA
 
 DATA = data_folder("", "few") / "dev_data" / "raw" / "fan" / "test"
@@ -311,6 +311,8 @@ def test_what_the_tables_did_not_count_is_not_heard(fan, smoke, tmp_path):
     with pytest.raises(ValueError, match="or its detectors are not fitted yet"):
         Listener.load(model.parent)
     assert "SerialOE-DFlow" not in Listener.load(machine).rows
+    model.unlink()  # as a job that trains again leaves it
+    assert "SerialOE-DFlow" not in Listener.load(machine).rows and trainings.machines(Run(machine.parent)) == ["fan"]
     model.write_text(before)
     facts = json.loads((tmp_path / "run" / "tables" / "run.json").read_text())
     facts["settings"]["evaluation"]["decision_quantile"] = 0.5
