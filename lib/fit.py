@@ -53,11 +53,12 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     model = run.machine(given.machine)
     score = f"make score MODEL={paths.shown(model)} CLIPS=<folder>"
-    stages = _stages(run, given)
-    for i, stage in enumerate(stages):
-        if i == min(1, len(stages) - 1) and stage != "first":
+    linked = False
+    for stage in _stages(run, given):
+        if stage != "first" and not linked:
             try:
                 _link_others(root, given.machine, others)
+                linked = True
             except (ValueError, OSError) as error:
                 print(error, file=sys.stderr)
                 return 2
