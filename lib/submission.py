@@ -84,7 +84,7 @@ def _evaluate(given):
         print(f"\n{evaluation_text.summary(made)}")
     if given.csv:
         table = pd.concat([each.table() for each in made])
-        paths.write_text(given.csv, table.to_csv(index=False, lineterminator="\n"))
+        paths.write_csv(given.csv, table)
     return 1 if any(each.faults for each in made) else 0
 
 

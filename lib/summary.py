@@ -26,7 +26,7 @@ REASONS = (  # why a cluster carries out nothing: refused, not begun, not found 
 def first_lines(graph: Graph) -> Iterator[str]:
     """What is known before the first notebook starts; writes `problems.csv`."""
     bank, plan, run = graph.bank, graph.plan, graph.run
-    paths.write_text(run.problems, bank.problems.to_csv(index=False, lineterminator="\n"))
+    paths.write_csv(run.problems, bank.problems)
     yield f"data       {shown(bank.dataset.root)}"
     problems = audit.summary(bank)
     for machine, clips in bank.clips.groupby("machine", sort=False):

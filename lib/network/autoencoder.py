@@ -21,7 +21,7 @@ from torch import nn
 
 from lib import clock
 from lib.network.device import Stopwatch, read, versions
-from lib.paths import readable, whole_file, write_text
+from lib.paths import readable, whole_file, write_csv, write_text
 from lib.progress import progress
 from lib.recordings.reading import FULL_SCALE
 from lib.settings import Autoencoder, Settings
@@ -272,7 +272,7 @@ class Baseline:
         state = self.network.state_dict() | {f"inverse.{domain}": value for domain, value in self.inverses.items()}
         with whole_file(folder / "model.safetensors") as temporary:
             save_file({name: value.clone().contiguous() for name, value in state.items()}, str(temporary))
-        write_text(folder / "history.csv", history.to_csv(index=False, lineterminator="\n"))
+        write_csv(folder / "history.csv", history)
         write_text(folder / "model.json", json.dumps(facts | {"versions": versions()}, indent=1))
 
     @classmethod

@@ -25,7 +25,7 @@ from lib.network.extractor import DIMENSIONS, Extractor, Outputs, map_size
 from lib.network.frontend import Cuts, MelSpectrogram, usual_spectrum
 from lib.network.mel import QUIETEST
 from lib.network.steps import Steps
-from lib.paths import readable, write_text
+from lib.paths import readable, write_csv, write_text
 from lib.progress import progress
 from lib.recordings.classes import of_all_machines
 from lib.settings import Settings, Shared
@@ -274,7 +274,7 @@ class SharedTrainer:
         """Write `model.safetensors`, `history.csv` and, last, `model.json`, which replace the checkpoint."""
         folder = self.given.folder
         weight_files.save(self.model, folder / "model.safetensors")
-        write_text(folder / "history.csv", pd.DataFrame(self.history).to_csv(index=False, lineterminator="\n"))
+        write_csv(folder / "history.csv", pd.DataFrame(self.history))
         clips = self.given.clips[self.given.clips["part"] == "train"]
         healthy = {
             machine: usual_spectrum(self.given.samples, rows, self.mel, self.segment)

@@ -20,7 +20,7 @@ from lib.network.losses import flow_share, machine_loss, term_weights, total_los
 from lib.network.sent import SentBatch
 from lib.network.steps import Steps, Terms
 from lib.network.system_training import SystemTraining
-from lib.paths import readable, write_text
+from lib.paths import readable, write_csv, write_text
 from lib.progress import progress
 from lib.recordings.attributes import Labels
 from lib.settings import Settings, Training
@@ -263,7 +263,7 @@ class Trainer:
         facts = self.given.facts() | {"precision": str(self.precision), "versions": versions()}
         facts |= {"usual_spectrum": healthy}
         write_text(folder / "model.json", json.dumps(facts | {"threads": torch.get_num_threads()}, indent=1))
-        write_text(folder / "history.csv", history.to_csv(index=False, lineterminator="\n"))
+        write_csv(folder / "history.csv", history)
         self.checkpoint.unlink(missing_ok=True)
         print(f"saved under {folder}")
 

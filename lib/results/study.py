@@ -17,17 +17,16 @@ from lib.detection.metrics import interval, machine_scores, overall
 from lib.detection.score_files import load_scores
 from lib.paths import Run, readable, write_text
 from lib.recordings.dcase import paper_order
-from lib.results.page import DOCS
+from lib.results.page import CLIPS, DOCS
 from lib.results.study_rows import FLOWS, FOLDER, RUNS, TABLES, Side, Table, words_of
 from lib.settings import Settings, load_settings
 from lib.systems import SPECTRA
 
-INTRODUCTION = """\
+INTRODUCTION = f"""\
 Harmonic mean of both AUCs and pAUC in percent, paper rule, mean over seeds (deviation over seeds); behind it the
 difference to the table's first row, [95 % interval over test clips and seeds, paired]. An interval that holds 0 is no
 evidence. `make study` makes this page; `workflow/presets/study/<run>.yaml` says what a run changes.
-Valve is of official *test* clips dealt anew, 45 to train and 80 to score: not comparable with anybody's. Spindle is a
-machining centre of one domain."""
+{CLIPS}"""
 
 
 class StudyRun:
